@@ -1,0 +1,97 @@
+"""Who a mail says it is from: which of Amazon's senders, a look-alike, or somebody else."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mailwatch.amazon import marketplace
+from mailwatch.amazon.marketplace import Marketplace, directory
+
+
+class Sender(StrEnum):
+    """The classes of From that matter."""
+
+    BUYER = "buyer"  # a buyer, through Amazon's relay: alias@marketplace.amazon.co.jp
+    AMAZON = "amazon"  # Amazon itself, any other address of a marketplace's domain
+    SHOPPER = "shopper"  # Amazon, to the mailbox's owner as a shopper
+    PAY = "pay"  # Amazon Pay
+    LOOKALIKE = "lookalike"  # looks like Amazon and is not, or hides another address
+    UNREADABLE = "unreadable"  # no single certain address, and "amazon" in the field
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class From:
+    """The class of a sender and the marketplace of its domain (None outside Amazon)."""
+
+    sender: Sender
+    marketplace: Marketplace | None = None
+
+    @property
+    def is_amazon(self) -> bool:
+        """An exact Amazon address, of whatever class."""
+        return self.marketplace is not None
+
+
+# What a reader takes for a Latin letter of "amazon". Source: Unicode confusables, the letters of this one word.
+_CONFUSABLE = str.maketrans(
+    "аɑαᴀоοօ०0мⅿᴍ๓зʒᴢźżžńñոɴп@áàâäãåāóòôöõō",
+    "aaaaooooommmmzzzzzznnnnnaaaaaaaaoooooo",
+)
+_ADDRESS = re.compile(r"[^\s<>\"'()@]+@([0-9a-z.-]+\.[a-z]{2,})")
+_NOT_WORD = re.compile(r"[^a-z0-9\u30a0-\u30ff]")
+_CLAIMS = re.compile(r"^(?:the)?(?:amazon|アマゾン)")
+
+
+def classify(display: str, address: str | None) -> From:
+    """Classify a From field by its display text and its one strictly parsed address (None where there is none)."""
+    if address is None:
+        return From(Sender.UNREADABLE if "amazon" in _skeleton(display) else Sender.OTHER)
+    local, _, domain = address.rpartition("@")
+    found = marketplace.of_domain(domain)
+    if found:
+        return From(_amazons(local, domain, found), found)
+    if any(marketplace.is_within(domain, other) for other in directory().other_domains):
+        return From(Sender.OTHER)
+    return From(Sender.LOOKALIKE if _looks_like_amazon(display, address, domain) else Sender.OTHER)
+
+
+def may_be_amazon(display: str, address: str | None) -> bool:
+    """Whether a mail is worth fetching: everything but what is surely from somebody else."""
+    return classify(display, address).sender is not Sender.OTHER
+
+
+def _amazons(local: str, domain: str, found: Marketplace) -> Sender:
+    host = domain.removesuffix(found.domain).rstrip(".")
+    if host in directory().buyer_hosts:
+        return Sender.BUYER
+    if host in directory().pay_hosts:
+        return Sender.PAY
+    return Sender.SHOPPER if local.lower() in directory().shopper else Sender.AMAZON
+
+
+def _looks_like_amazon(display: str, address: str, domain: str) -> bool:
+    if "amazon" in _skeleton(domain):
+        return True
+    name = display.replace(address, "")
+    hidden = [found for found in _ADDRESS.findall(name.lower()) if marketplace.of_domain(found)]
+    return bool(hidden) or _CLAIMS.match(_NOT_WORD.sub("", _skeleton(name))) is not None
+
+
+def _skeleton(text: str) -> str:
+    """The text as an eye in a hurry reads it: punycode shown, look-alike letters folded, `rn` as `m`."""
+    labels = [_from_punycode(label) for label in text[:1000].casefold().split(".")]
+    folded = unicodedata.normalize("NFKC", ".".join(labels)).casefold().translate(_CONFUSABLE)
+    return re.sub(r"a[-_.]?(?:rn|nn|m)[-_.]?a[-_.]?[z2s][-_.]?o[-_.]?n", "amazon", folded)
+
+
+def _from_punycode(label: str) -> str:
+    if not label.startswith("xn--"):
+        return label
+    try:
+        return label[4:].encode("ascii").decode("punycode")
+    except (UnicodeError, ValueError, OverflowError):
+        return label

@@ -1,0 +1,219 @@
+"""The known forms of Amazon's mails: loading them, checking a seller's own, and matching a mail with them.
+
+A form is recognised by several weak signals, not by one exact subject, because nobody outside Amazon has the exact
+texts (domain section 2). The points are in templates.toml; here is only how they are counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+from mailwatch import toml
+from mailwatch.amazon import words
+
+KINDS = ("request", "cancelled", "ignored")
+ROUTES = ("message", "notification")
+SPAN_SUBJECT = 40
+SPAN_BODY = 60
+
+_LISTS = ("senders", "subject", "subject_starts", "body", "not_in_subject", "not_in_body")
+_TEXTS = ("id", "kind", "route", "seen")
+_NUMBERS = ("needs",)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One known form. Every text is a list of alternatives in the notation of `words.near`.
+
+    `senders`: class names of `sender.Sender`, or address patterns as in a shell (`*@amazon.co.jp`).
+    `needs`: the points from which a mail is of this form.
+    """
+
+    id: str
+    kind: str
+    senders: tuple[str, ...]
+    route: str | None = None
+    subject: tuple[str, ...] = ()
+    subject_starts: tuple[str, ...] = ()
+    body: tuple[str, ...] = ()
+    not_in_subject: tuple[str, ...] = ()
+    not_in_body: tuple[str, ...] = ()
+    needs: int = 3
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """What each signal is worth (templates.toml, `[points]`)."""
+
+    subject: int
+    body: int
+    order_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """All forms that are known, the seller's own first, and the texts that frame a buyer's own words."""
+
+    forms: tuple[Template, ...]
+    points: Points
+    message_begins: tuple[str, ...]
+    message_ends: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What of one mail the forms are matched with: sender class and address, compact subject and frame text."""
+
+    sender: str
+    address: str
+    subject: str
+    body: str
+    has_order_id: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A form that a mail is of, and which signals it gave."""
+
+    template: Template
+    points: int
+    by_subject: bool
+    signals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFault:
+    """One fault of a seller's templates file: a catalogue key and its fields."""
+
+    key: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+class TemplateFaults(Exception):
+    """A seller's templates file is wrong; all its faults at once."""
+
+    def __init__(self, faults: list[TemplateFault]) -> None:
+        super().__init__(f"{len(faults)} faults in the templates file")
+        self.faults = faults
+
+
+@cache
+def shipped() -> Templates:
+    """The forms that come with mailwatch."""
+    data = toml.packaged("mailwatch.amazon", "templates.toml")
+    return Templates(
+        forms=tuple(_template(row) for row in data["template"]),
+        points=Points(**data["points"]),
+        message_begins=tuple(data["buyer_words"]["begins"]),
+        message_ends=tuple(data["buyer_words"]["ends"]),
+    )
+
+
+def with_own(data: bytes) -> Templates:
+    """The shipped forms with a seller's own file in front: a same `id` replaces, a new one adds.
+
+    Raises `TemplateFaults` with every fault of the file.
+    """
+    try:
+        rows = toml.parse(data).get("template", [])
+    except toml.TomlFault as fault:
+        raise TemplateFaults([TemplateFault("template.toml", {"line": str(fault.line), "why": str(fault)})]) from None
+    faults = [fault for number, row in enumerate(rows, 1) for fault in _faults(row, number)] if _is_rows(rows) else [
+        TemplateFault("template.no_rows")
+    ]
+    if faults:
+        raise TemplateFaults(faults)
+    own = [_template(row) for row in rows]
+    replaced = {each.id for each in own}
+    base = shipped()
+    kept = [each for each in base.forms if each.id not in replaced]
+    return Templates((*own, *kept), base.points, base.message_begins, base.message_ends)
+
+
+def match(templates: Templates, signals: Signals) -> list[Match]:
+    """Every form that the mail is of, best first: by the subject before by the body, then by points."""
+    found = [made for each in templates.forms if (made := _match_one(each, templates.points, signals))]
+    return sorted(found, key=lambda made: (made.by_subject, made.points), reverse=True)
+
+
+def _match_one(form: Template, points: Points, signals: Signals) -> Match | None:
+    if not any(_is_sender(wanted, signals) for wanted in form.senders):
+        return None
+    if _any_near(signals.subject, form.not_in_subject, SPAN_SUBJECT):
+        return None
+    if _any_near(signals.body, form.not_in_body, SPAN_BODY):
+        return None
+    starts = any(signals.subject.startswith(words.compact(start)) for start in form.subject_starts)
+    by_subject = starts or _any_near(signals.subject, form.subject, SPAN_SUBJECT)
+    by_body = _any_near(signals.body, form.body, SPAN_BODY)
+    if not (by_subject or by_body or _by_sender_alone(form)):
+        return None
+    given = {"subject": by_subject, "body": by_body, "order_id": signals.has_order_id}
+    total = sum(getattr(points, name) for name, is_given in given.items() if is_given)
+    if total < form.needs:
+        return None
+    return Match(form, total, by_subject, tuple(name for name, is_given in given.items() if is_given))
+
+
+def _is_sender(wanted: str, signals: Signals) -> bool:
+    return wanted == signals.sender or ("@" in wanted and fnmatchcase(signals.address.lower(), wanted.lower()))
+
+
+def _by_sender_alone(form: Template) -> bool:
+    return not (form.subject or form.subject_starts or form.body)
+
+
+def _any_near(compacted: str, alternatives: tuple[str, ...], span: int) -> bool:
+    return any(words.near(compacted, alternative, span) for alternative in alternatives)
+
+
+def _template(row: dict[str, Any]) -> Template:
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    if "needs" not in values:
+        values["needs"] = _default_needs(row)
+    return Template(**values)
+
+
+def _default_needs(row: dict[str, Any]) -> int:
+    """A form known only by its body needs the order ID beside it or says so itself with `needs`."""
+    return 3 if any(row.get(name) for name in ("subject", "subject_starts", "body")) else 0
+
+
+def _is_rows(rows: object) -> bool:
+    return isinstance(rows, list) and all(isinstance(row, dict) for row in rows) and bool(rows)
+
+
+def _faults(row: dict[str, Any], number: int) -> list[TemplateFault]:
+    where = str(row.get("id") or f"#{number}")
+    faults = [
+        TemplateFault("template.unknown_key", {"template": where, "key": key})
+        for key in row
+        if key not in {*_LISTS, *_TEXTS, *_NUMBERS}
+    ]
+    faults += [TemplateFault("template.missing", {"template": where, "key": key}) for key in _missing(row)]
+    faults += [TemplateFault("template.not_texts", {"template": where, "key": key}) for key in _LISTS if _bad_list(row, key)]
+    if row.get("kind") is not None and row["kind"] not in KINDS:
+        faults.append(TemplateFault("template.kind", {"template": where, "kinds": ", ".join(KINDS)}))
+    if row.get("route") is not None and row["route"] not in ROUTES:
+        faults.append(TemplateFault("template.route", {"template": where, "routes": ", ".join(ROUTES)}))
+    if not isinstance(row.get("needs", 0), int):
+        faults.append(TemplateFault("template.needs", {"template": where}))
+    return faults
+
+
+def _missing(row: dict[str, Any]) -> list[str]:
+    wanted = [key for key in ("id", "kind", "senders") if not row.get(key)]
+    if row.get("kind") == "request" and not row.get("route"):
+        wanted.append("route")
+    if not any(row.get(key) for key in ("subject", "subject_starts", "body")):
+        wanted.append("subject")
+    return wanted
+
+
+def _bad_list(row: dict[str, Any], key: str) -> bool:
+    value = row.get(key, [])
+    return not isinstance(value, list) or not all(isinstance(text, str) and text.strip() for text in value)

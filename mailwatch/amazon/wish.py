@@ -1,0 +1,125 @@
+"""Buyers who ask in an ordinary message: the buyer's own words, and whether they ask to cancel.
+
+A question (キャンセルできますか) is a wish. When unsure: a wish, so that a person decides (domain section 4).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from mailwatch import toml
+from mailwatch.amazon import words
+from mailwatch.amazon.template import Templates
+
+_EXCERPT = 60
+_RULE = re.compile(r"^[\s>]*[-‐―─━=_]{3,}\s*(.*?)\s*[-‐―─━=_]{3,}\s*$")
+_QUOTE = re.compile(r"^\s*(?:>|＞|\|)")
+_REPLY_HEADER = re.compile(
+    r"^\s*(?:-{2,}\s*(?:original message|転送|元のメッセージ|forwarded)|_{10,}\s*$|on\b.{5,200}\bwrote\s*[:：]"
+    r"|(?:from|差出人|送信者|送信元)\s*[:：].*|.{0,40}\d{4}\s*[年/.-]\s*\d{1,2}\s*[月/.-]\s*\d{1,2}.{0,120}[:：]\s*$)",
+    re.IGNORECASE,
+)
+_SIGNATURE = re.compile(r"^-- ?$")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnWords:
+    """The buyer's own words and everything else of the text. `certain` is False where no frame was found."""
+
+    words: str
+    frame: str
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    not_wishes: re.Pattern[str]
+    strong: re.Pattern[str]
+    weak: re.Pattern[str]
+    other_matters: re.Pattern[str]
+
+
+@cache
+def _rules() -> _Rules:
+    data = toml.packaged("mailwatch.amazon", "wishes.toml")
+    return _Rules(**{key: re.compile("|".join(f"(?:{each})" for each in data[key])) for key in data})
+
+
+def own_words(plain: str, quoted: tuple[str, ...], html: str, templates: Templates) -> OwnWords:
+    """Take the buyer's own words out of a relayed message.
+
+    From between the delimiter lines of the plain text, else from the `<pre>` blocks, else the whole text (not certain).
+    """
+    framed = _between_delimiters(plain, templates) or _between_delimiters(html, templates)
+    if framed:
+        return OwnWords(_cut(framed[0]), framed[1], certain=True)
+    if quoted:
+        frame = html
+        for each in quoted:
+            frame = frame.replace(each, "\n")
+        return OwnWords(_cut("\n".join(quoted)), frame, certain=True)
+    return OwnWords(_cut(plain or html), "", certain=False)
+
+
+def asks(text: str) -> str | None:
+    """The word by which the text asks to cancel, or None. `text` is the buyer's own words."""
+    rules = _rules()
+    left = rules.not_wishes.sub("◇", words.compact(text))
+    found = rules.strong.search(left)
+    if found is None and not rules.other_matters.search(left):
+        found = rules.weak.search(left)
+    return found.group() if found else None
+
+
+def excerpt(text: str, word: str) -> str:
+    """At most 60 characters of the text round the word, on one line."""
+    line = re.sub(r"\s+", " ", words.normalise(text)).strip()
+    at = max(line.replace(" ", "").find(word), 0)
+    start = max(0, min(at - (_EXCERPT - len(word)) // 2, len(line) - _EXCERPT))
+    return line[start : start + _EXCERPT].strip()
+
+
+def _between_delimiters(text: str, templates: Templates) -> tuple[str, str] | None:
+    """(own words, the rest) of a text with delimiter lines; None where there is no opening one."""
+    inside: list[str] = []
+    outside: list[str] = []
+    opened = is_inside = False
+    for line in text.split("\n"):
+        label = _delimiter(line)
+        if label is not None and not is_inside and _is_one_of(label, templates.message_begins):
+            opened = is_inside = True
+        elif label is not None and is_inside and (not label or _is_one_of(label, templates.message_ends)):
+            is_inside = False
+        else:
+            (inside if is_inside else outside).append(line)
+    return ("\n".join(inside), "\n".join(outside)) if opened else None
+
+
+def _delimiter(line: str) -> str | None:
+    """The text of a delimiter line, compact, '' for a bare rule; None for any other line."""
+    found = _RULE.match(line)
+    return words.compact(found[1]) if found else None
+
+
+def _is_one_of(label: str, texts: tuple[str, ...]) -> bool:
+    return any(words.compact(text) == label for text in texts)
+
+
+def _cut(text: str) -> str:
+    """Without quoted lines, signatures, and a reply header with the unmarked quote that follows it."""
+    lines = text.split("\n")
+    kept: list[str] = []
+    for at, line in enumerate(lines):
+        if _SIGNATURE.match(line) or (_REPLY_HEADER.match(line) and not _marks_its_quote(lines[at + 1 :])):
+            break
+        if not _QUOTE.match(line) and not _REPLY_HEADER.match(line):
+            kept.append(line)
+    return "\n".join(kept).strip()
+
+
+def _marks_its_quote(following: list[str]) -> bool:
+    """Whether the quote below a reply header has `>` marks, so that words of the buyer's own may follow it."""
+    first = next((line for line in following if line.strip()), "")
+    return _QUOTE.match(first) is not None

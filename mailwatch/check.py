@@ -1,0 +1,74 @@
+"""`check`: what a person would want to know before leaving the watcher alone. Logs in, opens each folder, changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mailwatch import mailbox
+from mailwatch.config import Account, Config
+from mailwatch.errors import Fault, MailwatchError
+from mailwatch.mailbox import Server
+from mailwatch.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, and whether it is good; `said` is its sentence."""
+
+    is_good: bool
+    said: Fault
+
+
+def findings(config: Config, server_of: Callable[[Account], Server]) -> Iterator[Finding]:
+    """Every account, folder, channel and the store, one finding each as it is known."""
+    for account in config.accounts:
+        yield from _account(account, server_of)
+    for channel in config.channels:
+        yield Finding(True, Fault("check.channel_good", {"channel": channel.name}))
+    yield _store(config)
+
+
+def _account(account: Account, server_of: Callable[[Account], Server]) -> Iterator[Finding]:
+    try:
+        client = mailbox.log_in(server_of(account))
+    except MailwatchError as fault:
+        yield Finding(False, _about("check.account_bad", fault, account=account.name))
+        return
+    mode = "IDLE" if client.has_capability("IDLE") else "polling"
+    yield Finding(True, Fault("check.account_good", {"account": account.name, "host": account.host, "mode": mode}))
+    if account.provider.authserv_id is None:
+        yield Finding(True, Fault("check.no_authserv", {"account": account.name}))
+    try:
+        for folder in account.folders:
+            yield _folder(account, client, folder)
+    finally:
+        client.connection.shutdown()
+
+
+def _folder(account: Account, client: mailbox.Client, folder: str) -> Finding:
+    try:
+        name = client.resolve(folder)
+        if name is None:
+            return Finding(True, Fault("check.junk_missing", {"account": account.name}))
+        count = len(client.examine(name).uids())
+    except MailwatchError as fault:
+        return Finding(False, _about("check.folder_bad", fault, account=account.name, folder=folder))
+    return Finding(True, Fault("check.folder_good", {"account": account.name, "folder": name, "mails": str(count)}))
+
+
+def _store(config: Config) -> Finding:
+    try:
+        store = Store.open(config.watch.state_dir)
+        try:
+            store.check_writable()
+        finally:
+            store.close()
+    except MailwatchError as fault:
+        return Finding(False, _about("check.store_bad", fault))
+    return Finding(True, Fault("check.store_good", {"path": str(config.watch.state_dir)}))
+
+
+def _about(key: str, fault: MailwatchError, **fields: str) -> Fault:
+    """A sentence that holds another: the inner fault is worded where the outer one is."""
+    return Fault(key, {**fields, "why": fault.fault})

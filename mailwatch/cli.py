@@ -1,0 +1,212 @@
+"""The command line: reads arguments, calls the rest, words every error, and gives the exit code.
+
+Results go to stdout, everything else to stderr. Heavy modules are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import ssl
+import sys
+import threading
+from collections.abc import Iterable
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from mailwatch import __version__
+from mailwatch.catalogue import Language, preferred, say, say_fault
+from mailwatch.errors import ConfigurationError, Fault, MailwatchError
+
+if TYPE_CHECKING:
+    from mailwatch.config import Account, Config
+    from mailwatch.mailbox import Server
+
+_LOCALE: Language = preferred(os.environ)
+_EXIT_NOT_WELL = 1
+_PROGRESS_FROM = 200
+
+
+def _help(key: str) -> str:
+    return say(f"help.{key}", _LOCALE)
+
+
+class _Commands(click.Group):
+    """Words our errors in the user's language, and keeps the order of the commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer needs them."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; one of our errors becomes its sentences and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except MailwatchError as fault:
+            _complain(fault.faults, _language(ctx))
+            ctx.exit(fault.exit_code)
+
+
+@click.group(cls=_Commands, help=_help("main"), context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", "config_path", metavar="PATH", help=_help("config"))
+@click.version_option(__version__, prog_name="mailwatch", help=_help("version"))
+@click.pass_context
+def _mailwatch(ctx: click.Context, config_path: str | None) -> None:
+    ctx.obj = config_path
+
+
+def main() -> NoReturn:
+    """The `mailwatch` command."""
+    sys.exit(_mailwatch.main(prog_name="mailwatch", standalone_mode=True))
+
+
+@_mailwatch.command(help=_help("demo"))
+def demo() -> None:  # noqa: D103 - its help is the catalogue's
+    from mailwatch import demo as played  # noqa: PLC0415
+
+    sys.exit(played.play(_LOCALE))
+
+
+@_mailwatch.command(help=_help("check"))
+@click.pass_context
+def check(ctx: click.Context) -> None:  # noqa: D103
+    from mailwatch import check as checking  # noqa: PLC0415
+
+    path, config = _load(ctx)
+    language = config.watch.language
+    click.echo(say("check.config_good", language, path=path, accounts=len(config.accounts), channels=len(config.channels)))
+    bad = 0
+    for finding in checking.findings(config, server_of):
+        click.echo(("  " if finding.is_good else "! ") + say_fault(finding.said, language))
+        bad += not finding.is_good
+    click.echo(say("check.some_bad", language, n=bad) if bad else say("check.all_good", language))
+    ctx.exit(_EXIT_NOT_WELL if bad else 0)
+
+
+@_mailwatch.command(help=_help("run"))
+@click.pass_context
+def run(ctx: click.Context) -> None:  # noqa: D103
+    from mailwatch import log, transport  # noqa: PLC0415
+    from mailwatch.clock import Clock  # noqa: PLC0415
+    from mailwatch.store import RunLock  # noqa: PLC0415
+    from mailwatch.watch import Watch, prepare  # noqa: PLC0415
+
+    _, config = _load(ctx)
+    for account in config.accounts:
+        account.password()
+    stop = _stop_on_signals()
+    lock = RunLock(config.watch.state_dir)
+    prepare(config.watch.state_dir, config, Clock())
+    watch = Watch(config, server_of, lambda channel: transport.sender(channel.url))
+    watch.start()
+    log.started(__version__, len(config.accounts), len(config.channels))
+    _warm_up(watch.folders, stop)
+    stop.wait()
+    if not watch.stop():
+        # A thread hangs in a library; all that is promised is on disk.
+        log.stopped("signal, with a call cut short")
+        os._exit(0)
+    lock.release()
+    log.stopped("signal")
+
+
+def _warm_up(folders: Iterable[Any], stop: threading.Event) -> None:
+    """Load apprise while the first folder waits, so that the first alert does not."""
+    from mailwatch import transport  # noqa: PLC0415
+
+    def load() -> None:
+        for folder in folders:
+            folder.is_watching.wait(30)
+            break
+        if not stop.is_set():
+            transport.warm_up()
+
+    threading.Thread(target=load, name="warm-up", daemon=True).start()
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+@_mailwatch.command(help=_help("scan"))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path(path_type=Path))
+@click.option("--json", "is_json", is_flag=True, help=_help("json"))
+@click.option("--store", "store_dir", type=click.Path(path_type=Path), metavar="FOLDER", help=_help("store"))
+@click.option("--account", metavar="NAME", help=_help("account"))
+@click.option("--authserv-id", metavar="ID", help=_help("authserv_id"))
+@click.option("--received-by", multiple=True, metavar="HOST", help=_help("received_by"))
+@click.option("--seller", metavar="NAME", help=_help("seller"))
+@click.option("--rollout-start", metavar="DATE", help=_help("rollout_start"))
+@click.option("--rollout-days", type=click.IntRange(0, 3650), metavar="DAYS", help=_help("rollout_days"))
+@click.option("--merge-within", metavar="TIME", help=_help("merge_within"))
+@click.pass_context
+def scan(ctx: click.Context, paths: tuple[Path, ...], is_json: bool, store_dir: Path | None, **given: Any) -> None:  # noqa: D103
+    from mailwatch import scan_command  # noqa: PLC0415
+
+    config = _load_if_there(ctx)
+    settings = scan_command.settings(config, given)
+    code = scan_command.run(list(paths), settings, store_dir, is_json, config.watch.language if config else _LOCALE)
+    ctx.exit(code)
+
+
+def server_of(account: Account) -> Server:
+    """The IMAP server of an account, its password read now, one TLS context a process."""
+    from mailwatch.mailbox import Server  # noqa: PLC0415
+
+    tls = None if account.is_plain else _tls(account.ca_file)
+    return Server(account.host, account.port, tls, account.user, account.password())
+
+
+_contexts: dict[Path | None, ssl.SSLContext] = {}
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    """One context for all accounts with the same CA: each costs 23 ms and 888 KB (performance section 0)."""
+    if ca_file not in _contexts:
+        _contexts[ca_file] = ssl.create_default_context(cafile=ca_file)
+    return _contexts[ca_file]
+
+
+def _path(ctx: click.Context) -> Path:
+    from mailwatch import config  # noqa: PLC0415
+
+    return config.find(ctx.find_root().obj, os.environ)
+
+
+def _load(ctx: click.Context) -> tuple[Path, Config]:
+    from mailwatch import config, transport  # noqa: PLC0415
+
+    path = _path(ctx)
+    loaded = config.load(path, os.environ)
+    unusable = [channel for channel in loaded.channels if ctx.command.name == "check" and not transport.is_usable(channel.url)]
+    if unusable:
+        raise ConfigurationError([Fault("config.not_apprise", {"key": f"channels.{each.name}.url"}) for each in unusable])
+    return path, loaded
+
+
+def _load_if_there(ctx: click.Context) -> Config | None:
+    """For `scan`: a configuration that was named must be good; one that is only found may be absent."""
+    from mailwatch import config  # noqa: PLC0415
+
+    path = _path(ctx)
+    is_named = bool(ctx.find_root().obj or os.environ.get("MAILWATCH_CONFIG"))
+    return config.load(path, os.environ) if is_named or path.exists() else None
+
+
+def _language(ctx: click.Context) -> Language:
+    from mailwatch import config  # noqa: PLC0415
+
+    return config.language_of(_path(ctx), os.environ)
+
+
+def _complain(faults: Iterable[Fault], language: Language) -> None:
+    for fault in faults:
+        click.echo(say_fault(fault, language), err=True)
+
+

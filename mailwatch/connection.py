@@ -1,0 +1,181 @@
+"""The IMAP connection: imaplib's protocol over a socket that we read ourselves.
+
+imapclient's own IDLE missed mail that came before IDLE 20 times out of 20, loses lines that come in pieces and spins on
+a dead link (libraries 2.1). imaplib offers the hooks open/read/readline/send/shutdown for this: here they keep one
+buffer that never drops a byte, put a wall-clock deadline and a byte budget on each operation, and turn a closed, mute or
+flooding link into one error, `LinkLost`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import imaplib
+import re
+import socket
+import ssl
+import time
+from typing import Any
+
+MAX_LINE = 4 * 1024 * 1024
+MAX_LITERAL = 2 * 1024 * 1024
+_CHUNK = 65536
+_ANNOUNCEMENT = re.compile(rb"\* \d+ EXISTS\b", re.IGNORECASE)
+# A half-open link is found by the kernel within about two minutes even where nothing is sent (reliability L1).
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 3}
+
+
+class LinkLost(imaplib.IMAP4.abort):
+    """The connection is of no more use: closed, silent past the deadline, or over its byte budget."""
+
+
+class Connection(imaplib.IMAP4):
+    """One IMAP connection. Not for more than one thread, but for `interrupt`.
+
+    `announced` counts the EXISTS lines seen so far: when it has changed since a search began, mail may have come that
+    the search did not list, whatever answer the line stood in.
+    """
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, seconds: float) -> None:
+        """Connect and read the greeting within `seconds`. Raises `OSError`, `LinkLost` or `imaplib.IMAP4.error`."""
+        self._tls = tls
+        self._buffer = bytearray()
+        self._deadline = 0.0
+        self._budget = 0
+        self.announced = 0
+        self.allow(seconds)
+        super().__init__(host, port, seconds)
+
+    def allow(self, seconds: float, budget: int = 16 * 1024 * 1024) -> None:
+        """Start an operation: everything until the next `allow` must end within `seconds` and `budget` bytes."""
+        self._deadline = time.monotonic() + seconds
+        self._budget = budget
+
+    # ---- imaplib's hooks ----
+
+    def open(self, host: str = "", port: int = 993, timeout: float | None = None) -> None:
+        """Connect; TLS where a context was given (implicit TLS only: STARTTLS can be stripped, reliability H20)."""
+        self.host, self.port = host, port
+        plain = socket.create_connection((host, port), timeout)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):
+                plain.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        try:
+            self.sock = self._tls.wrap_socket(plain, server_hostname=host) if self._tls else plain
+        except BaseException:
+            plain.close()
+            raise
+
+    def read(self, size: int) -> bytes:
+        """A literal of `size` bytes; one over the limit is refused before a byte of it is read (a 4 GB one: H19)."""
+        if size > MAX_LITERAL:
+            raise LinkLost(f"a literal of {size} bytes was announced")
+        while len(self._buffer) < size:
+            self._fill_or_lose()
+        return self._take(size)
+
+    def readline(self) -> bytes:
+        """One whole line, however many packets it came in."""
+        while not self._has_line():
+            if len(self._buffer) > MAX_LINE:
+                raise LinkLost(f"a line of over {MAX_LINE} bytes")
+            self._fill_or_lose()
+        line = self._take(self._buffer.index(b"\n") + 1)
+        if _ANNOUNCEMENT.match(line):
+            self.announced += 1
+        return line
+
+    def send(self, data: bytes) -> None:  # type: ignore[override]  # typeshed wants a Buffer; imaplib sends bytes
+        """All of `data`, within the deadline."""
+        self.sock.settimeout(self._remaining())
+        self.sock.sendall(data)
+
+    def shutdown(self) -> None:
+        """Close the socket; never raises."""
+        with contextlib.suppress(OSError):
+            self.sock.close()
+
+    # ---- IDLE (RFC 2177) ----
+
+    def start_idle(self) -> bytes:
+        """Send IDLE and read up to `+`. Lines before it are kept as news; returns the tag for `end_idle`."""
+        tag: bytes = self._new_tag()  # type: ignore[attr-defined]  # imaplib's own; typeshed does not list it
+        del self.tagged_commands[tag]  # type: ignore[attr-defined]
+        self.send(tag + b" IDLE\r\n")
+        while True:
+            line = self._idle_line()
+            if line.startswith(b"+"):
+                return tag
+            if line.startswith(tag):
+                raise self.error(f"IDLE was refused: {line[:200]!r}")
+
+    def wait_idle(self, seconds: float, since: int) -> bool:
+        """Wait until `announced` differs from `since`, at most `seconds`; whether it does. Raises `LinkLost`."""
+        self.allow(seconds + 5)
+        until = time.monotonic() + seconds
+        while self.announced == since:
+            while self.announced == since and self._has_line():
+                self._idle_line()
+            left = until - time.monotonic()
+            if self.announced != since or left <= 0:
+                break
+            if not self._has_line():
+                self._fill(left)
+        return self.announced != since
+
+    def end_idle(self, tag: bytes) -> None:
+        """Send DONE and read to the end of IDLE: this proves that the link lives."""
+        self.send(b"DONE\r\n")
+        while not self._idle_line().startswith(tag):
+            pass
+
+    def interrupt(self) -> None:
+        """From another thread: make whatever waits on this connection end now."""
+        with contextlib.suppress(OSError):
+            # The plain socket's shutdown: SSLSocket.shutdown would drop the TLS object under the reader's feet.
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+    # ---- the buffer ----
+
+    def _idle_line(self) -> bytes:
+        line = self.readline()
+        if line[:5].upper() == b"* BYE":
+            raise LinkLost(f"the server said goodbye: {line[6:206].decode('ascii', 'replace').strip()}")
+        return line
+
+    def _has_line(self) -> bool:
+        return b"\n" in self._buffer
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
+
+    def _remaining(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise LinkLost("no answer within the deadline")
+        return left
+
+    def _fill_or_lose(self) -> None:
+        while not self._fill(self._remaining()):
+            self._remaining()
+
+    def _fill(self, seconds: float) -> bool:
+        """Read once what has come, waiting at most `seconds`; False where nothing came."""
+        self.sock.settimeout(max(seconds, 0.001))
+        try:
+            data: bytes = self.sock.recv(_CHUNK)
+        except (TimeoutError, ssl.SSLWantReadError):
+            return False
+        except (OSError, ValueError) as fault:
+            raise LinkLost(f"{type(fault).__name__}: {fault}") from None
+        if not data:
+            raise LinkLost("the server closed the connection")
+        self._budget -= len(data)
+        if self._budget < 0:
+            raise LinkLost("the server sent more than an answer can hold")
+        self._buffer += data
+        return True
+

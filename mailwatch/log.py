@@ -1,0 +1,113 @@
+"""One function per log event. Events are English and go to stderr, where systemd's journal takes their priority.
+
+Nothing out of a mail is ever logged but order IDs, and every value is escaped; secrets are not passed in at all.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+_ERROR, _WARNING, _NOTICE, _INFO = 3, 4, 5, 6
+_lock = threading.Lock()
+
+
+def _write(priority: int, event: str, **values: object) -> None:
+    """One line an event: `<priority>event key=value …` (sd-daemon(3) prefixes, only where nobody is looking)."""
+    prefix = "" if sys.stderr.isatty() else f"<{priority}>"
+    line = " ".join([event, *(f"{name}={_escape(value)}" for name, value in values.items())])
+    with _lock:
+        print(prefix + line, file=sys.stderr, flush=True)  # noqa: T201 - this is the one place that writes the log
+
+
+def _escape(value: object) -> str:
+    text = str(value)[:300]
+    plain = text.isprintable() and not any(character in text for character in ' "=\\') and text != ""
+    return text if plain else '"' + text.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
+
+
+def started(version: str, accounts: int, channels: int) -> None:
+    """`run` is up."""
+    _write(_NOTICE, "started", version=version, accounts=accounts, channels=channels)
+
+
+def stopped(reason: str) -> None:
+    """`run` ends cleanly."""
+    _write(_NOTICE, "stopped", reason=reason)
+
+
+def connected(account: str, folder: str, mode: str) -> None:
+    """A folder is being watched; mode is idle or poll."""
+    _write(_INFO, "connected", account=account, folder=folder, mode=mode)
+
+
+def disconnected(account: str, folder: str, why: str, retry_in: float) -> None:
+    """The connection was lost or could not be made; tried again in `retry_in` seconds."""
+    _write(_WARNING, "disconnected", account=account, folder=folder, why=why, retry_in=round(retry_in, 1))
+
+
+def login_refused(account: str, folder: str, why: str, retry_in: float) -> None:
+    """The server refused the login; a person must act."""
+    _write(_ERROR, "login_refused", account=account, folder=folder, why=why, retry_in=round(retry_in))
+
+
+def folder_missing(account: str, folder: str, why: str, retry_in: float) -> None:
+    """A watched folder is not on the server."""
+    _write(_ERROR, "folder_missing", account=account, folder=folder, why=why, retry_in=round(retry_in))
+
+
+def junk_missing(account: str) -> None:
+    """The server names no junk folder, and none of the usual names exists."""
+    _write(_WARNING, "junk_missing", account=account)
+
+
+def noticed(account: str, folder: str, uid: int, kind: str, trust: str, order_id: str, decision: str, why: str) -> None:
+    """A mail of Amazon's was recorded."""
+    _write(
+        _INFO if decision in {"quiet", "join"} else _NOTICE,
+        "noticed",
+        account=account,
+        folder=folder,
+        uid=uid,
+        kind=kind,
+        trust=trust,
+        order_id=order_id,
+        decision=decision,
+        why=why,
+    )
+
+
+def vanished(account: str, folder: str, uid: int) -> None:
+    """A mail was expunged between the list and the fetch."""
+    _write(_INFO, "vanished", account=account, folder=folder, uid=uid)
+
+
+def store_failed(where: str, why: str, retry_in: float) -> None:
+    """The store could not be written; nothing was marked as seen or sent."""
+    _write(_ERROR, "store_failed", where=where, why=why, retry_in=round(retry_in, 1))
+
+
+def alert_sent(channel: str, entry: str, order_id: str, attempts: int) -> None:
+    """A channel accepted an alert."""
+    _write(_NOTICE, "alert_sent", channel=channel, entry=entry, order_id=order_id, attempts=attempts)
+
+
+def alert_failed(channel: str, entry: str, outcome: str, why: str, retry_in: float) -> None:
+    """A channel did not accept an alert; it stays owed."""
+    _write(
+        _WARNING, "alert_failed", channel=channel, entry=entry, outcome=outcome, why=why, retry_in=round(retry_in, 1)
+    )
+
+
+def channel_removed(channel: str, rows: int) -> None:
+    """Alerts owed to a channel that left the configuration were closed."""
+    _write(_WARNING, "channel_removed", channel=channel, rows=rows)
+
+
+def worker_failed(where: str, error: BaseException, retry_in: float) -> None:
+    """A worker met something unforeseen and starts again; the place is named, never the value."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else "?"
+    _write(_ERROR, "worker_failed", where=where, error=type(error).__name__, at=place, retry_in=round(retry_in, 1))

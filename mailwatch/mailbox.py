@@ -1,0 +1,411 @@
+"""One watched folder on an IMAP server: the mails that are new, fetched in stages, and the wait for more.
+
+The only user of imapclient, over `connection`. It changes nothing: EXAMINE and BODY.PEEK only. Only integers, dates and
+names of the configuration ever go into a command, never a text out of a mail (traps section 1: imapclient sends CR/LF in
+a SEARCH term as they are). Stages: list UIDs → From and Subject → header and text parts of the candidates.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import imaplib
+import re
+import ssl
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import imapclient
+from imapclient.response_types import BodyData
+
+from mailwatch import connection, message
+from mailwatch.connection import Connection, LinkLost
+from mailwatch.errors import FolderMissing, LoginRefused, Unreachable
+from mailwatch.message import Message, TextPart
+from mailwatch.secret import Secret
+
+CONNECT_SECONDS = 30.0
+COMMAND_SECONDS = 60.0
+SEARCH_SECONDS = 120.0
+PIECE = 250
+MAX_TEXT_PARTS = 10
+MAX_WHOLE = 256 * 1024
+
+JUNK = "\\Junk"
+_JUNK_NAMES = ("Junk", "Spam", "Junk E-mail", "Junk Mail", "Bulk Mail", "Bulk", "迷惑メール", "迷惑メールフォルダ", "スパム")
+# What imapclient 4.1.0 really raises over odd answers (libraries section 2); the connection is dropped after each.
+_SURPRISES = (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError, AttributeError, AssertionError)
+_BACK_OFF = re.compile(r"suggested backoff time:\s*(\d+)\s*milliseconds", re.IGNORECASE)
+_CODE = re.compile(r"\[([A-Z][A-Z-]*)")
+_PASSING_CODES = {"UNAVAILABLE", "LIMIT", "INUSE", "SERVERBUG", "OVERQUOTA"}
+_TOO_MANY = re.compile(r"too many|simultaneous|throttl|try again later|temporar", re.IGNORECASE)
+_SAFE_PARAMETER = re.compile(r"^[0-9A-Za-z._:+-]{1,60}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where and as whom to log in. `tls` None is plain text, which the configuration allows to loopback only."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    user: str
+    password: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What the first stage fetches of a mail. `received` is the server's INTERNALDATE, aware UTC."""
+
+    uid: int
+    received: datetime
+    size: int
+    header: bytes
+
+
+class Mailbox:
+    """An examined folder. One thread uses it; `interrupt` may come from another."""
+
+    def __init__(self, client: Client, folder: str, examined: dict[bytes, Any]) -> None:
+        self._client = client
+        self._connection = client.connection
+        self.folder = folder
+        self.uidvalidity = _number(examined.get(b"UIDVALIDITY"))
+        self.uidnext = _number(examined.get(b"UIDNEXT"))
+        self.has_idle = client.has_capability("IDLE")
+        self._announced = -1
+
+    @property
+    def mode(self) -> str:
+        """`idle` or `poll`, as the server can."""
+        return "idle" if self.has_idle else "poll"
+
+    def uids(self, *, since: date | None = None, above: int | None = None) -> list[int]:
+        """The UIDs of the folder's mails received on `since` or later, or with a UID over `above`; ascending.
+
+        Mail that is announced from here on makes `news` true.
+        """
+        self._announced = self._connection.announced
+        criteria = ["UID", f"{above + 1}:*"] if above is not None else ["SINCE", _imap_date(since)] if since else ["ALL"]
+        with _surprises_lose():
+            self._connection.allow(SEARCH_SECONDS)
+            self._connection.untagged_responses.pop("SEARCH", None)
+            kind, data = self._connection.uid("SEARCH", *criteria)
+            if kind != "OK":
+                raise LinkLost(f"SEARCH was answered {kind}")
+            # Some servers send two SEARCH lines, or none (traps section 1); `n:*` always names the last mail.
+            found = {int(uid) for line in data if line for uid in line.split()}
+        return sorted(uid for uid in found if above is None or uid > above)
+
+    def headlines(self, uids: Sequence[int]) -> Iterator[Headline]:
+        """Size, arrival and the From and Subject fields of the given mails; those that are gone are left out."""
+        for at in range(0, len(uids), PIECE):
+            yield from self._headline_piece(uids[at : at + PIECE])
+
+    def identities(self, uids: Sequence[int]) -> Iterator[tuple[int, datetime, int]]:
+        """(UID, arrival, size) of the given mails, without a byte of their text; odd answers are left out."""
+        for at in range(0, len(uids), PIECE):
+            with _surprises_lose():
+                try:
+                    answer = self._fetch(uids[at : at + PIECE], ["INTERNALDATE", "RFC822.SIZE"])
+                except _SURPRISES:
+                    continue
+            for uid, values in answer.items():
+                found = _headline(uid, values)
+                yield uid, found.received, found.size
+
+    def text(self, headline: Headline) -> Message | None:
+        """The candidate's header and text parts, parsed; None when the mail is gone. No attachment is fetched."""
+        with _surprises_lose():
+            try:
+                return self._text_by_parts(headline.uid)
+            except _SURPRISES:
+                # One malformed BODYSTRUCTURE: the beginning of the mail says enough (traps section 1).
+                return self._beginning(headline.uid)
+
+    @property
+    def news(self) -> bool:
+        """Whether mail was announced since the last `uids` began."""
+        return self._connection.announced != self._announced
+
+    def wait_idle(self, seconds: float) -> None:
+        """One IDLE slice: ends at the first announcement or after `seconds`, and proves that the link lives."""
+        with _surprises_lose():
+            self._connection.allow(COMMAND_SECONDS)
+            tag = self._connection.start_idle()
+            self._connection.wait_idle(seconds, self._announced)
+            self._connection.allow(COMMAND_SECONDS)
+            self._connection.end_idle(tag)
+
+    def noop(self) -> None:
+        """Ask for news where there is no IDLE; some servers update their lists only then (reliability 2.4)."""
+        with _surprises_lose():
+            self._connection.allow(COMMAND_SECONDS)
+            # imaplib keeps every EXISTS of a connection's life.
+            self._connection.untagged_responses.clear()
+            self._connection.noop()
+
+    def interrupt(self) -> None:
+        """From another thread: end whatever the mailbox is waiting for."""
+        self._connection.interrupt()
+
+    def close(self) -> None:
+        """Log out if that is quick; never raises."""
+        with contextlib.suppress(imaplib.IMAP4.error, OSError, *_SURPRISES):
+            self._connection.allow(2)
+            self._client.logout()
+        self._connection.shutdown()
+
+    # ---- fetching ----
+
+    def _headline_piece(self, uids: Sequence[int]) -> list[Headline]:
+        with _surprises_lose():
+            try:
+                return self._fetch_headlines(uids)
+            except _SURPRISES:
+                # One mail's odd answer fails the whole batch in imapclient: one by one, then without its date.
+                return [headline for uid in uids for headline in self._one_headline(uid)]
+
+    def _one_headline(self, uid: int) -> list[Headline]:
+        try:
+            return self._fetch_headlines([uid])
+        except _SURPRISES:
+            answer = self._fetch([uid], ["RFC822.SIZE", "BODY.PEEK[HEADER]<0.16384>"])
+            return [_headline(uid, values) for uid, values in answer.items()]
+
+    def _fetch_headlines(self, uids: Sequence[int]) -> list[Headline]:
+        answer = self._fetch(uids, ["INTERNALDATE", "RFC822.SIZE", "BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)]"])
+        return [_headline(uid, values) for uid, values in sorted(answer.items()) if _body(values) is not None]
+
+    def _text_by_parts(self, uid: int) -> Message | None:
+        limit = message.LIMIT_HEADER_BLOCK + 1
+        first = self._fetch([uid], ["BODYSTRUCTURE", f"BODY.PEEK[HEADER]<0.{limit}>"]).get(uid)
+        header = _body(first) if first else None
+        if first is None or header is None:
+            return None
+        parts = list(_text_sections(first[b"BODYSTRUCTURE"]))[:MAX_TEXT_PARTS]
+        if not parts:
+            return message.assemble(header, [])
+        wanted = [f"BODY.PEEK[{part.section}]<0.{message.LIMIT_TEXT}>" for part in parts]
+        bodies = self._fetch([uid], wanted).get(uid, {})
+        found = [TextPart(part.mime, _section(bodies, part.section)) for part in parts]
+        return message.assemble(header, found)
+
+    def _beginning(self, uid: int) -> Message | None:
+        whole = self._fetch([uid], [f"BODY.PEEK[]<0.{MAX_WHOLE}>"]).get(uid)
+        data = _body(whole) if whole else None
+        return message.parse(data) if data is not None else None
+
+    def _fetch(self, uids: Sequence[int], items: list[str]) -> dict[int, dict[bytes, Any]]:
+        self._connection.allow(COMMAND_SECONDS)
+        self._connection.untagged_responses.pop("FETCH", None)
+        answer: dict[int, dict[bytes, Any]] = self._client.fetch(list(uids), items)
+        return answer
+
+
+def connect(server: Server, folder: str) -> Mailbox:
+    """Connect, log in and examine the folder. Raises `Unreachable`, `LoginRefused` or `FolderMissing`."""
+    client = log_in(server)
+    try:
+        return client.examine(folder)
+    except BaseException:
+        client.connection.shutdown()
+        raise
+
+
+def log_in(server: Server) -> Client:
+    """A logged-in client, for `connect` and for `check`. Raises `Unreachable` or `LoginRefused`."""
+    try:
+        made = Connection(server.host, server.port, server.tls, CONNECT_SECONDS)
+    except ssl.SSLCertVerificationError as fault:
+        raise Unreachable("mailbox.certificate", host=server.host, why=fault.verify_message) from None
+    except (OSError, imaplib.IMAP4.error) as fault:
+        raise Unreachable("mailbox.unreachable", host=server.host, port=server.port, why=_words(fault)) from None
+    try:
+        return _log_in(server, made)
+    except BaseException:
+        made.shutdown()
+        raise
+
+
+def _log_in(server: Server, made: Connection) -> Client:
+    with _surprises_lose():
+        client = Client(server.host, made)
+        made.allow(COMMAND_SECONDS)
+        try:
+            made.login(server.user, server.password.reveal())
+        except LinkLost:
+            raise
+        except UnicodeEncodeError:
+            raise LoginRefused("mailbox.login_not_ascii", host=server.host) from None
+        except imaplib.IMAP4.error as fault:
+            raise _refusal(server, _words(fault)) from None
+        made.allow(COMMAND_SECONDS)
+        client.load_capabilities()
+    return client
+
+
+def _refusal(server: Server, why: str) -> LoginRefused | Unreachable:
+    """A refusal is for a person; a server that is busy or throttles is only passing (traps section 1)."""
+    if asked := _BACK_OFF.search(why):
+        return Unreachable("mailbox.throttled", wait_seconds=int(asked[1]) / 1000, host=server.host, why=why)
+    code = _CODE.search(why)
+    if (code and code[1] in _PASSING_CODES) or (not code and _TOO_MANY.search(why)):
+        return Unreachable("mailbox.busy", host=server.host, why=why)
+    return LoginRefused("mailbox.login_refused", host=server.host, why=why)
+
+
+class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships no types
+    """imapclient's commands over our own connection."""
+
+    def __init__(self, host: str, made: Connection) -> None:
+        self.connection = made
+        super().__init__(host, ssl=False)
+        self.normalise_times = False
+        # imapclient forces 5, which formats every literal with %r even where nothing is logged (libraries section 2).
+        made.debug = 0
+
+    def _create_IMAP4(self) -> Connection:  # noqa: N802 - imapclient's name
+        return self.connection
+
+    def load_capabilities(self) -> None:
+        """Ask once after login: a server may offer IDLE only then."""
+        self._cached_capabilities = None
+        self.connection.untagged_responses.pop("CAPABILITY", None)
+        self.capabilities()
+
+    def examine(self, folder: str) -> Mailbox:
+        """EXAMINE, never SELECT. Raises `FolderMissing` or `Unreachable`."""
+        with _surprises_lose():
+            self.connection.allow(COMMAND_SECONDS)
+            try:
+                return Mailbox(self, folder, self.select_folder(folder, readonly=True))
+            except imaplib.IMAP4.abort:
+                raise
+            except imaplib.IMAP4.error as fault:
+                raise FolderMissing("mailbox.folder_missing", folder=folder, why=_words(fault)) from None
+
+    def folder_names(self) -> list[tuple[tuple[bytes, ...], str]]:
+        """(attributes, name) of every folder."""
+        with _surprises_lose():
+            self.connection.allow(COMMAND_SECONDS)
+            return [(tuple(flags), str(name)) for flags, _, name in self.list_folders()]
+
+    def resolve(self, folder: str) -> str | None:
+        r"""The real name of a configured folder: `\Junk` by SPECIAL-USE, else by its usual names; None if absent."""
+        if not folder.startswith("\\"):
+            return folder
+        names = self.folder_names()
+        wanted = folder.encode("ascii", "replace").lower()
+        for flags, name in names:
+            if wanted in {flag.lower() for flag in flags}:
+                return name
+        return _by_usual_name([name for _, name in names]) if folder.lower() == JUNK.lower() else None
+
+
+def _by_usual_name(names: list[str]) -> str | None:
+    for usual in _JUNK_NAMES:
+        for name in names:
+            if re.split(r"[./]", name)[-1].casefold() == usual.casefold():
+                return name
+    return None
+
+
+@contextlib.contextmanager
+def _surprises_lose() -> Iterator[None]:
+    """Every surprise ends the connection as one error: after it the stream may be out of step."""
+    try:
+        yield
+    except (OSError, imaplib.IMAP4.error) as fault:
+        asked = _BACK_OFF.search(str(fault))
+        wait = int(asked[1]) / 1000 if asked else 0.0
+        raise Unreachable("mailbox.lost", wait_seconds=wait, why=_words(fault)) from None
+    except _SURPRISES as fault:
+        raise Unreachable("mailbox.lost", why=f"an answer that can't be read ({type(fault).__name__})") from None
+
+
+def _words(fault: BaseException) -> str:
+    """The server's or system's own words, short."""
+    text = fault.args[0] if fault.args else fault
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    return (f"{fault}" if isinstance(fault, OSError) and not isinstance(text, str) else str(text))[:200]
+
+
+# ---- reading answers ----
+
+
+@dataclass(frozen=True, slots=True)
+class _TextSection:
+    section: str
+    mime: bytes
+
+
+def _headline(uid: int, values: dict[bytes, Any]) -> Headline:
+    received = values.get(b"INTERNALDATE")
+    if not isinstance(received, datetime) or received.tzinfo is None:
+        received = datetime.fromtimestamp(0, UTC)
+    return Headline(uid, received.astimezone(UTC), _number(values.get(b"RFC822.SIZE")) or 0, _body(values) or b"")
+
+
+def _body(values: dict[bytes, Any]) -> bytes | None:
+    """The one BODY[…] of an answer; servers spell its name in several ways. None: the mail is gone."""
+    for key, value in values.items():
+        if key.startswith(b"BODY["):
+            return value if isinstance(value, bytes) else None
+    return None
+
+
+def _section(values: dict[bytes, Any], section: str) -> bytes:
+    value = values.get(f"BODY[{section}]<0>".encode(), values.get(f"BODY[{section}]".encode(), b""))
+    return value if isinstance(value, bytes) else b""
+
+
+def _text_sections(structure: BodyData) -> Iterator[_TextSection]:
+    """The text parts of a BODYSTRUCTURE that are shown, in order, with MIME lines made from it (RFC 3501 section 7.4.2)."""
+    stack: list[tuple[str, Any]] = [("", structure)]
+    while stack:
+        section, part = stack.pop()
+        if isinstance(part[0], list):
+            prefix = f"{section}." if section else ""
+            stack.extend(reversed([(f"{prefix}{number}", child) for number, child in enumerate(part[0], 1)]))
+        elif _lower(part[0]) == "text" and _disposition(part) != "attachment":
+            yield _TextSection(section or "1", _mime(part))
+
+
+def _mime(part: Any) -> bytes:
+    subtype = "html" if _lower(part[1]) == "html" else "plain"
+    raw = part[2] if isinstance(part[2], tuple) else ()
+    parameters = {_lower(raw[i]): _lower(raw[i + 1]) for i in range(0, len(raw) - 1, 2)}
+    line = f"Content-Type: text/{subtype}"
+    for name in ("charset", "format", "delsp"):
+        if _SAFE_PARAMETER.match(parameters.get(name, "")):
+            line += f'; {name}="{parameters[name]}"'
+    encoding = _lower(part[5])
+    if not _SAFE_PARAMETER.match(encoding):
+        encoding = "8bit"
+    return f"{line}\r\nContent-Transfer-Encoding: {encoding}".encode("ascii")
+
+
+def _disposition(part: Any) -> str:
+    """A text part's disposition stands ninth (RFC 3501: after lines and MD5)."""
+    found = part[9] if len(part) > 9 else None
+    return _lower(found[0]) if isinstance(found, tuple) and found else ""
+
+
+def _lower(value: object) -> str:
+    return value.decode("ascii", "replace").lower() if isinstance(value, bytes) else str(value).lower()
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _imap_date(day: date) -> str:
+    """`6-Jun-2022`, in English whatever the locale (RFC 3501 section 9, date)."""
+    months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+    return f"{day.day}-{months[day.month - 1]}-{day.year}"
+
+
+assert connection.MAX_LITERAL > max(MAX_WHOLE, message.LIMIT_TEXT)  # noqa: S101 - a limit that would refuse our own fetch

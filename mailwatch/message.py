@@ -1,0 +1,323 @@
+"""Mail bytes in, a parsed `Message` out. Total: any bytes give a value, never an exception.
+
+mail-parser reads the address (its grammar takes one mailbox or none, where the standard library believes
+`order-update@amazon.co.jp <bad@evil.example>`); the standard library's compat32 parser splits the parts; our `charset`
+and `html_text` read them. Limits come before parsing: traps section 2, reliability section 4.2.
+"""
+
+from __future__ import annotations
+
+import email
+import email.utils
+import hashlib
+import logging
+import quopri
+import re
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.message import Message as MimePart
+from itertools import islice
+
+import mailparser
+
+from mailwatch import html_text
+from mailwatch.charset import decode
+
+LIMIT_MAIL = 4 * 1024 * 1024
+LIMIT_TEXT = 256 * 1024
+LIMIT_HEADER_BLOCK = 100 * 1024
+LIMIT_HEADER = 16 * 1024
+LIMIT_DEPTH = 50
+LIMIT_PARTS = 200
+
+# A mail can make mail-parser log its headers, which hold buyers' data.
+logging.getLogger("mailparser").setLevel(logging.CRITICAL)
+
+_BLOCK_END = re.compile(rb"\r?\n[ \t]*\r?\n|\r\r")
+_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*(.*)$", re.DOTALL)
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_WORD = re.compile(rb"=\?([!-~]+?)(?:\*[^?]*)?\?([bBqQ])\?([^?]*)\?=")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTAINER = re.compile(rb"^content-type[ \t]*:\s*(?:multipart|message)/", re.IGNORECASE | re.MULTILINE)
+_BOUNDARY_LINE = re.compile(rb"^--[^\r\n]", re.MULTILINE)
+_SINGLE = ("from", "subject", "message-id", "date", "content-type")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One header field: its name in lower case and its unfolded raw value."""
+
+    name: str
+    raw: bytes
+
+    @property
+    def text(self) -> str:
+        """The value as a person reads it: encoded words and raw 8-bit or JIS bytes decoded, control characters out."""
+        return _CONTROL.sub("", _decode_words(self.raw)).replace("\n", " ").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One mail, parsed.
+
+    `address` is the one mailbox of the one From field, domain in lower case, or None where it can't be read with
+    certainty. `plain` and `html` hold the readable text, already decoded. `defects` names what could not be read.
+    """
+
+    fields: tuple[Field, ...] = ()
+    address: str | None = None
+    display_name: str = ""
+    subject: str = ""
+    message_id: str | None = None
+    date: datetime | None = None
+    plain: str = ""
+    html: html_text.HtmlText = field(default_factory=html_text.HtmlText)
+    defects: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All readable text: the plain part, then what the HTML part says."""
+        return "\n\n".join(text for text in (self.plain, self.html.text) if text)
+
+    @property
+    def repeated(self) -> frozenset[str]:
+        """Which of the fields that must be single are not; such a mail is never verified (traps section 2)."""
+        names = [each.name for each in self.fields]
+        return frozenset(name for name in _SINGLE if names.count(name) > 1)
+
+    def content_key(self) -> bytes:
+        """What stays the same when a mail is copied, moved or delivered again: Message-ID, Date, From, Subject, text."""
+        raw = {each.name: each.raw for each in reversed(self.fields)}
+        headers = [raw.get(name, b"") for name in ("message-id", "date", "from", "subject")]
+        text = re.sub(r"\s+", "", self.text).encode("utf-8", "replace")
+        return hashlib.sha256(b"\x00".join([*headers, text])).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """One text part as an IMAP server hands it out: its MIME header lines and its encoded bytes."""
+
+    mime: bytes
+    body: bytes
+
+
+def parse(mail: bytes) -> Message:
+    """Parse a whole mail, of which at most `LIMIT_MAIL` bytes are looked at."""
+    mail = mail[:LIMIT_MAIL]
+    header = header_block(mail)
+    if len(header) > LIMIT_HEADER_BLOCK:
+        return _message(header, [], ["the header block is over 100 KB"])
+    if len(_CONTAINER.findall(mail)) > LIMIT_DEPTH or len(_BOUNDARY_LINE.findall(mail)) > 20 * LIMIT_PARTS:
+        return _message(header, [], ["the mail has too many parts"])
+    tree = email.message_from_bytes(mail)
+    parts = list(islice(_text_parts(tree), LIMIT_PARTS))
+    defects = [] if parts or not tree.is_multipart() else ["the mail has no text part"]
+    if not parts and _boundary_is_missing(tree):
+        parts = [_Text("plain", mail[len(header) :], None, flowed=False)]
+    return _message(header, parts, defects)
+
+
+def assemble(header: bytes, parts: list[TextPart]) -> Message:
+    """Parse a header block and the text parts fetched on their own; attachments were never fetched."""
+    texts = [text for part in parts for text in _text_parts(email.message_from_bytes(part.mime + b"\r\n\r\n" + part.body))]
+    return _message(header[:LIMIT_MAIL], texts, [] if texts else ["the mail has no text part"])
+
+
+def header_block(mail: bytes) -> bytes:
+    """The bytes before the first empty line."""
+    found = _BLOCK_END.search(mail[: LIMIT_HEADER_BLOCK * 2])
+    return mail[: found.start()] if found else mail[: LIMIT_HEADER_BLOCK * 2]
+
+
+def header_fields(header: bytes) -> tuple[Field, ...]:
+    """The fields of a header block, topmost first, unfolded, each cut at 16 KB."""
+    return tuple(_fields(header[:LIMIT_HEADER_BLOCK]))
+
+
+def time_of(fields: tuple[Field, ...]) -> datetime | None:
+    """When the mail arrived: the topmost Received field's date, else Date, aware UTC; None where neither can be read."""
+    received = next((_date(each.raw.rpartition(b";")[2]) for each in fields if each.name == "received"), None)
+    return received or next((_date(each.raw) for each in fields if each.name == "date"), None)
+
+
+def sender(fields: tuple[Field, ...]) -> tuple[str, str | None]:
+    """The display text of the first From field, and its one address (None: none, several, or not certain).
+
+    A second From field is not looked at; it shows in `Message.repeated`, and such a mail is never verified.
+    """
+    first = next((each for each in fields if each.name == "from"), None)
+    return (first.text, _address(first.raw)) if first else ("", None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    subtype: str
+    data: bytes
+    charset: str | None
+    flowed: bool
+
+
+def _message(header: bytes, parts: list[_Text], defects: list[str]) -> Message:
+    fields = header_fields(header)
+    first = {each.name: each for each in reversed(fields)}
+    display, address = sender(fields)
+    plain, pages = [], []
+    for part in parts:
+        text, clean = decode(part.data[: LIMIT_TEXT if part.subtype != "html" else html_text.LIMIT], part.charset)
+        if not clean:
+            defects = [*defects, "some text could not be decoded"]
+        if part.subtype == "html":
+            pages.append(html_text.read(text))
+        else:
+            plain.append(_unflow(text) if part.flowed else text)
+    message_id = first["message-id"].text if "message-id" in first else None
+    return Message(
+        fields=fields,
+        address=address,
+        display_name=display,
+        subject=first["subject"].text if "subject" in first else "",
+        message_id=message_id or None,
+        date=_date(first["date"].raw) if "date" in first else None,
+        plain=_clean("\n".join(plain)),
+        html=_join(pages),
+        defects=tuple(dict.fromkeys(defects)),
+    )
+
+
+def _clean(text: str) -> str:
+    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _join(pages: list[html_text.HtmlText]) -> html_text.HtmlText:
+    return html_text.HtmlText(
+        _clean("\n".join(page.text for page in pages)),
+        tuple(_clean(quoted) for page in pages for quoted in page.quoted),
+        tuple(link for page in pages for link in page.links),
+    )
+
+
+def _fields(header: bytes) -> Iterator[Field]:
+    """Split and unfold by hand: the standard library refuses or recurses on crafted fields (libraries 3.3)."""
+    logical: list[bytes] = []
+    for line in _LINE_END.split(header):
+        if line[:1] in {b" ", b"\t"} and logical:
+            logical[-1] += b"\n" + line[: LIMIT_HEADER + 1]
+        else:
+            logical.append(line)
+    for line in logical:
+        if found := _FIELD.match(line[:LIMIT_HEADER]):
+            yield Field(found[1].decode("ascii").lower(), found[2].strip())
+
+
+def _decode_words(raw: bytes) -> str:
+    """RFC 2047, forgiving: neighbouring words of one charset are joined as *bytes* before decoding, for mail programs
+    split inside a character; raw UTF-8, JIS or CP932 between them is guessed (traps section 2)."""
+    pieces: list[tuple[str | None, bytes]] = []
+    at = 0
+    for word in _WORD.finditer(raw):
+        between = raw[at : word.start()]
+        if between.strip(b" \t\n") or not pieces or pieces[-1][0] is None:
+            pieces.append((None, between))
+        charset = word[1].decode("ascii").lower()
+        pieces.append((charset, _word_bytes(word[2], word[3])))
+        at = word.end()
+    pieces.append((None, raw[at:]))
+    return "".join(_decode_run(run) for run in _runs(pieces))
+
+
+def _runs(pieces: list[tuple[str | None, bytes]]) -> Iterator[tuple[str | None, bytes]]:
+    charset, data = pieces[0]
+    for next_charset, more in pieces[1:]:
+        if next_charset == charset:
+            data += more
+        else:
+            yield charset, data
+            charset, data = next_charset, more
+    yield charset, data
+
+
+def _decode_run(run: tuple[str | None, bytes]) -> str:
+    charset, data = run
+    if charset is None:
+        # An unfolded line keeps its blank; a folded raw JIS field restarts in ASCII, which decode() knows.
+        data = re.sub(rb"\n[ \t]+", b" " if b"\x1b" not in data else b"", data)
+    return decode(data, charset).text
+
+
+def _word_bytes(encoding: bytes, content: bytes) -> bytes:
+    if encoding in b"qQ":
+        return quopri.decodestring(content.replace(b"_", b"=20"), header=True)
+    return _from_base64(content)
+
+
+def _from_base64(content: bytes) -> bytes:
+    """Base64 that may be cut or lack its padding: what can be read is read."""
+    content = re.sub(rb"[^A-Za-z0-9+/]", b"", content)
+    whole = len(content) - len(content) % 4
+    tail = content[whole:]
+    try:
+        return b64decode(content[:whole]) + (b64decode(tail + b"=" * (4 - len(tail))) if len(tail) > 1 else b"")
+    except Base64Error:
+        return b64decode(content[:whole])
+
+
+def _address(raw: bytes) -> str | None:
+    """One mailbox or None (RFC 5322 section 3.4, read by mail-parser)."""
+    line = re.sub(rb"[\x00-\x08\x0a-\x1f\x7f]+", b" ", raw[:4096])
+    # Decoding words first would let an encoded name inject a second address, so mail-parser gets them as they are.
+    found = mailparser.parse_from_bytes(b"From: " + line + b"\r\n\r\n").from_
+    if len(found) != 1 or found[0][1].count("@") != 1:
+        return None
+    local, _, domain = found[0][1].strip().rpartition("@")
+    if not local or not re.fullmatch(r"[0-9A-Za-z\u0080-\uffff.-]+", domain):
+        return None
+    return f"{local}@{domain.lower().rstrip('.')}"
+
+
+def _date(raw: bytes) -> datetime | None:
+    """RFC 5322 dates, aware UTC. `JST` by name, which the standard library reads as no zone at all, is +0900."""
+    text = raw[:200].decode("ascii", "replace").replace("JST", "+0900").replace("\n", " ")
+    try:
+        when = email.utils.parsedate_to_datetime(re.sub(r"\+0900\s*\(\+0900\)", "+0900", text).strip())
+        return when.replace(tzinfo=when.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _text_parts(tree: MimePart) -> Iterator[_Text]:
+    """The text parts that are shown, in order; never into an attached mail, which anyone may attach (libraries 3.3)."""
+    stack = [tree]
+    while stack:
+        part = stack.pop()
+        kind = part.get_content_maintype()
+        if part.is_multipart():
+            if kind == "multipart":
+                stack.extend(reversed([child for child in part.get_payload() if isinstance(child, MimePart)]))
+        elif kind == "text" and part.get_content_disposition() != "attachment":
+            yield _read_part(part)
+
+
+def _read_part(part: MimePart) -> _Text:
+    subtype = "html" if part.get_content_subtype() == "html" else "plain"
+    parameters = dict(part.get_params(failobj=[]) or [])
+    flowed = str(parameters.get("format", "")).lower() == "flowed"
+    charset = str(parameters["charset"]) if "charset" in parameters else None
+    return _Text(subtype, _part_bytes(part), charset, flowed)
+
+
+def _part_bytes(part: MimePart) -> bytes:
+    """The part's bytes without their transfer encoding; never the library's idea of their charset."""
+    data = part.get_payload(decode=True)
+    return data if isinstance(data, bytes) else b""
+
+
+def _boundary_is_missing(tree: MimePart) -> bool:
+    return tree.get_content_maintype() == "multipart" and not tree.is_multipart()
+
+
+def _unflow(text: str) -> str:
+    """format=flowed (RFC 3676): a line that ends in a blank goes on in the next."""
+    return re.sub(r"(?<=[^\s]) \r?\n(?!-- )", " ", text)

@@ -1,0 +1,155 @@
+"""`scan`: what would have been told of the mails in files, folders, mbox and Maildir."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mailwatch import notice, scan
+from mailwatch.amazon import template
+from mailwatch.amazon.template import Templates
+from mailwatch.catalogue import Language, say, say_fault
+from mailwatch.config import Config, parse_duration
+from mailwatch.errors import Fault, UsageError
+from mailwatch.message import Message
+from mailwatch.notice import Kind
+from mailwatch.request import Rollout, Rules
+from mailwatch.scan import Found
+from mailwatch.store import Reading, Recorded, Store
+from mailwatch.trust import Provider, Trust
+
+_PROGRESS_FROM = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `scan` reads the mails with."""
+
+    provider: Provider
+    seller: str
+    rules: Rules
+    templates: Templates
+
+
+def settings(config: Config | None, given: dict[str, Any]) -> Settings:
+    """The configuration's settings, those of `--account`, and what the options give instead. Raises `UsageError`."""
+    made = Settings(Provider(), "shop", Rules(), template.shipped())
+    if config:
+        made = replace(made, rules=config.rules, templates=config.templates)
+    if name := given["account"]:
+        account = next((each for each in config.accounts if each.name == name), None) if config else None
+        if account is None:
+            raise UsageError("scan.no_account", name=name)
+        made = replace(made, provider=account.provider, seller=account.seller)
+    provider = Provider(
+        given["authserv_id"] or made.provider.authserv_id, tuple(given["received_by"]) or made.provider.received_by
+    )
+    return replace(made, provider=provider, seller=given["seller"] or made.seller, rules=_rules(made.rules, given))
+
+
+def _rules(rules: Rules, given: dict[str, Any]) -> Rules:
+    rollout = rules.rollout
+    if (start := given["rollout_start"]) is not None:
+        rollout = replace(rollout, start=_date(start))
+    if (days := given["rollout_days"]) is not None:
+        rollout = replace(rollout, days=days)
+    merge = rules.merge_within
+    if (text := given["merge_within"]) is not None:
+        merge = _duration(text)
+    return Rules(Rollout(rollout.start, rollout.days), merge)
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError("scan.bad_date", value=text) from None
+
+
+def _duration(text: str) -> timedelta:
+    found = parse_duration(text)
+    if found is None:
+        raise UsageError("scan.bad_duration", value=text)
+    return found
+
+
+def run(paths: list[Path], use: Settings, store_dir: Path | None, is_json: bool, language: Language) -> int:
+    """Read everything, print it, and give the exit code: 0 also where some files could not be read (they are named)."""
+    unreadable: list[Fault] = []
+    store = Store.open(store_dir) if store_dir else Store.in_memory()
+    counts: Counter[str] = Counter()
+    try:
+        for found, parsed, recorded in _recorded(scan.find(paths, unreadable), use, store, unreadable, language):
+            _count(counts, recorded)
+            if is_json:
+                click.echo(json.dumps(scan.as_json(found, parsed, recorded), ensure_ascii=False))
+            elif recorded.notice.kind is not Kind.IGNORED:
+                click.echo(_row(found, recorded, language))
+    finally:
+        store.close()
+    for fault in unreadable:
+        click.echo(say_fault(fault, language), err=True)
+    click.echo(_summary(counts, language), err=is_json)
+    return 0
+
+
+def _recorded(
+    mails: list[Found], use: Settings, store: Store, unreadable: list[Fault], language: Language
+) -> Iterator[tuple[Found, Message, Recorded]]:
+    is_long = len(mails) >= _PROGRESS_FROM and sys.stderr.isatty()
+    label = say("scan.progress", language)
+    with click.progressbar(mails, label=label, file=sys.stderr, hidden=not is_long) as bar:
+        for number, found in enumerate(bar, 1):
+            parsed = scan.parse(found, unreadable)
+            if parsed is None:
+                continue
+            notices = notice.read(parsed, use.provider, use.templates)
+            reading = Reading(scan.identity(found, number), use.seller, parsed.content_key(), notices)
+            for recorded in store.record(reading, use.rules, (), found.seen_at):
+                yield found, parsed, recorded
+
+
+def _count(counts: Counter[str], recorded: Recorded) -> None:
+    counts["mails"] += 1
+    counts["alerts"] += recorded.decision.alerts
+    counts["forged"] += recorded.notice.trust is Trust.FORGED
+    counts[recorded.notice.kind] += 1
+
+
+def _row(found: Found, recorded: Recorded, language: Language) -> str:
+    about = recorded.notice
+    return say(
+        "scan.row",
+        language,
+        at=found.seen_at.strftime("%Y-%m-%d %H:%M"),
+        label=say(f"scan.kind_{about.kind}", language),
+        order=about.order_id or "-" * 19,
+        trust=say(f"scan.trust_{about.trust}", language),
+        decision=say(f"scan.decision_{recorded.decision.action}", language),
+        source=found.source.name,
+    )
+
+
+def _summary(counts: Counter[str], language: Language) -> str:
+    if not counts["mails"]:
+        return say("scan.none", language)
+    return say(
+        "scan.summary",
+        language,
+        mails=counts["mails"],
+        alerts=counts["alerts"],
+        requests=counts["request"],
+        wishes=counts["wish"],
+        doubtful=counts["possible"] + counts["unreadable"],
+        cancelled=counts["cancelled"],
+        forged=counts["forged"],
+        ignored=counts["ignored"],
+    )
