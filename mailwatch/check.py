@@ -1,4 +1,4 @@
-"""`check`: what a person would want to know before leaving the watcher alone. Logs in, opens each folder, changes nothing."""
+"""`check`: what a person wants to know before leaving the watcher alone. It opens everything and changes nothing."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ import ssl
 import sys
 import threading
 from collections.abc import Iterable
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -37,7 +36,7 @@ def _help(key: str) -> str:
 class _Commands(click.Group):
     """Words our errors in the user's language, and keeps the order of the commands."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """In the order in which a newcomer needs them."""
         return list(self.commands)
 
@@ -64,7 +63,7 @@ def main() -> NoReturn:
 
 
 @_mailwatch.command(help=_help("demo"))
-def demo() -> None:  # noqa: D103 - its help is the catalogue's
+def demo() -> None:
     from mailwatch import demo as played  # noqa: PLC0415
 
     sys.exit(played.play(_LOCALE))
@@ -72,12 +71,14 @@ def demo() -> None:  # noqa: D103 - its help is the catalogue's
 
 @_mailwatch.command(help=_help("check"))
 @click.pass_context
-def check(ctx: click.Context) -> None:  # noqa: D103
+def check(ctx: click.Context) -> None:
     from mailwatch import check as checking  # noqa: PLC0415
 
     path, config = _load(ctx)
     language = config.watch.language
-    click.echo(say("check.config_good", language, path=path, accounts=len(config.accounts), channels=len(config.channels)))
+    click.echo(
+        say("check.config_good", language, path=path, accounts=len(config.accounts), channels=len(config.channels))
+    )
     bad = 0
     for finding in checking.findings(config, server_of):
         click.echo(("  " if finding.is_good else "! ") + say_fault(finding.said, language))
@@ -88,7 +89,7 @@ def check(ctx: click.Context) -> None:  # noqa: D103
 
 @_mailwatch.command(help=_help("run"))
 @click.pass_context
-def run(ctx: click.Context) -> None:  # noqa: D103
+def run(ctx: click.Context) -> None:
     from mailwatch import log, transport  # noqa: PLC0415
     from mailwatch.clock import Clock  # noqa: PLC0415
     from mailwatch.store import RunLock  # noqa: PLC0415
@@ -146,7 +147,7 @@ def _stop_on_signals() -> threading.Event:
 @click.option("--rollout-days", type=click.IntRange(0, 3650), metavar="DAYS", help=_help("rollout_days"))
 @click.option("--merge-within", metavar="TIME", help=_help("merge_within"))
 @click.pass_context
-def scan(ctx: click.Context, paths: tuple[Path, ...], is_json: bool, store_dir: Path | None, **given: Any) -> None:  # noqa: D103
+def scan(ctx: click.Context, /, paths: tuple[Path, ...], is_json: bool, store_dir: Path | None, **given: Any) -> None:
     from mailwatch import scan_command  # noqa: PLC0415
 
     config = _load_if_there(ctx)
@@ -184,9 +185,13 @@ def _load(ctx: click.Context) -> tuple[Path, Config]:
 
     path = _path(ctx)
     loaded = config.load(path, os.environ)
-    unusable = [channel for channel in loaded.channels if ctx.command.name == "check" and not transport.is_usable(channel.url)]
+    unusable = [
+        channel for channel in loaded.channels if ctx.command.name == "check" and not transport.is_usable(channel.url)
+    ]
     if unusable:
-        raise ConfigurationError([Fault("config.not_apprise", {"key": f"channels.{each.name}.url"}) for each in unusable])
+        raise ConfigurationError(
+            [Fault("config.not_apprise", {"key": f"channels.{each.name}.url"}) for each in unusable]
+        )
     return path, loaded
 
 
@@ -208,5 +213,3 @@ def _language(ctx: click.Context) -> Language:
 def _complain(faults: Iterable[Fault], language: Language) -> None:
     for fault in faults:
         click.echo(say_fault(fault, language), err=True)
-
-

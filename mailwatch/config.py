@@ -130,7 +130,9 @@ class Source:
             return path.read_text("utf-8").strip("\r\n")
         except (OSError, UnicodeDecodeError) as fault:
             why = fault.strerror if isinstance(fault, OSError) else "not UTF-8"
-            raise ConfigurationError([Fault("config.secret_file", {"key": key, "path": str(path), "why": str(why)})]) from None
+            raise ConfigurationError(
+                [Fault("config.secret_file", {"key": key, "path": str(path), "why": str(why)})]
+            ) from None
 
     def _from_environment(self, key: str) -> str:
         if self.place not in os.environ:
@@ -141,10 +143,17 @@ class Source:
         try:
             # The seller's own command line out of the seller's own file, as with git's credential helpers.
             done = subprocess.run(  # noqa: S602
-                self.place, shell=True, capture_output=True, timeout=_COMMAND_SECONDS, stdin=subprocess.DEVNULL, check=False
+                self.place,
+                shell=True,
+                capture_output=True,
+                timeout=_COMMAND_SECONDS,
+                stdin=subprocess.DEVNULL,
+                check=False,
             )
         except subprocess.TimeoutExpired:
-            raise ConfigurationError([Fault("config.secret_command", {"key": key, "why": f"{_COMMAND_SECONDS} s"})]) from None
+            raise ConfigurationError(
+                [Fault("config.secret_command", {"key": key, "why": f"{_COMMAND_SECONDS} s"})]
+            ) from None
         if done.returncode:
             raise ConfigurationError([Fault("config.secret_command", {"key": key, "why": f"exit {done.returncode}"})])
         return done.stdout.decode("utf-8", "replace").strip("\r\n")
@@ -191,7 +200,9 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigurationError([Fault("config.no_file", {"path": str(path)})]) from None
     except OSError as fault:
-        raise ConfigurationError([Fault("config.unreadable", {"path": str(path), "why": str(fault.strerror)})]) from None
+        raise ConfigurationError(
+            [Fault("config.unreadable", {"path": str(path), "why": str(fault.strerror)})]
+        ) from None
     except toml.TomlFault as fault:
         fields = {"path": str(path), "line": str(fault.line or "?"), "why": str(fault)}
         raise ConfigurationError([Fault("config.not_toml", fields)]) from None
@@ -254,7 +265,9 @@ class _Reader:
         idle = self._number(table, "watch.idle_seconds", 60, 5, 1740)
         if zone is None:
             return None
-        return Watch(timedelta(days=days), poll, idle, "en" if language == "en" else "ja", zone, self._state_dir(table), morning)
+        return Watch(
+            timedelta(days=days), poll, idle, "en" if language == "en" else "ja", zone, self._state_dir(table), morning
+        )
 
     def _rules(self) -> Rules:
         table = self._table("rollout")
@@ -396,7 +409,9 @@ class _Reader:
         for key in table:
             if key not in known:
                 close = difflib.get_close_matches(key, known, 1)
-                self.fault("config.unknown_key_close" if close else "config.unknown_key", where + key, close="".join(close))
+                self.fault(
+                    "config.unknown_key_close" if close else "config.unknown_key", where + key, close="".join(close)
+                )
 
     def _text(self, table: dict[str, Any], where: str, default: str, *, may_be_empty: bool = False) -> str:
         value = table.get(where.rpartition(".")[2], default)
@@ -508,5 +523,3 @@ def _channel_problem(url: str) -> str | None:
     if re.search(r"(?:^|&)format=(?!text)", query):
         return "config.url_format"
     return None
-
-

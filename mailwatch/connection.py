@@ -2,8 +2,8 @@
 
 imapclient's own IDLE missed mail that came before IDLE 20 times out of 20, loses lines that come in pieces and spins on
 a dead link (libraries 2.1). imaplib offers the hooks open/read/readline/send/shutdown for this: here they keep one
-buffer that never drops a byte, put a wall-clock deadline and a byte budget on each operation, and turn a closed, mute or
-flooding link into one error, `LinkLost`.
+buffer that never drops a byte, put a wall-clock deadline and a byte budget on each operation, and turn a closed, mute
+or flooding link into one error, `LinkLost`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import re
 import socket
 import ssl
 import time
-from typing import Any
 
 MAX_LINE = 4 * 1024 * 1024
 MAX_LITERAL = 2 * 1024 * 1024
@@ -100,8 +99,8 @@ class Connection(imaplib.IMAP4):
 
     def start_idle(self) -> bytes:
         """Send IDLE and read up to `+`. Lines before it are kept as news; returns the tag for `end_idle`."""
-        tag: bytes = self._new_tag()  # type: ignore[attr-defined]  # imaplib's own; typeshed does not list it
-        del self.tagged_commands[tag]  # type: ignore[attr-defined]
+        tag: bytes = self._new_tag()
+        del self.tagged_commands[tag]
         self.send(tag + b" IDLE\r\n")
         while True:
             line = self._idle_line()
@@ -178,4 +177,3 @@ class Connection(imaplib.IMAP4):
             raise LinkLost("the server sent more than an answer can hold")
         self._buffer += data
         return True
-

@@ -10,20 +10,21 @@ MailwatchError                      a catalogue key and its fields; `exit_code` 
 │   ├── LoginRefused                the server says no to user or password: a person must act
 │   └── FolderMissing               a watched folder is not there
 
-The sentences are in catalogue.toml; an error carries only the key, so that one place words it in the user's language.
+The sentences are in catalogue.toml; an error carries only the key: one place words it in the user's language.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong, as a catalogue key and the fields of its sentence, one of which may be a fault itself."""
+    """One thing that is wrong, as a catalogue key and its sentence's fields; a field may be a fault itself."""
 
     key: str
-    fields: dict[str, str | Fault] = field(default_factory=dict)
+    fields: Mapping[str, str | Fault] = field(default_factory=dict)
 
 
 class MailwatchError(Exception):

@@ -10,10 +10,18 @@ import threading
 
 _ERROR, _WARNING, _NOTICE, _INFO = 3, 4, 5, 6
 _lock = threading.Lock()
+_is_muted = threading.Event()
+
+
+def mute() -> None:
+    """Write nothing from here on: `demo` shows alerts, not events."""
+    _is_muted.set()
 
 
 def _write(priority: int, event: str, **values: object) -> None:
     """One line an event: `<priority>event key=value …` (sd-daemon(3) prefixes, only where nobody is looking)."""
+    if _is_muted.is_set():
+        return
     prefix = "" if sys.stderr.isatty() else f"<{priority}>"
     line = " ".join([event, *(f"{name}={_escape(value)}" for name, value in values.items())])
     with _lock:
@@ -61,20 +69,12 @@ def junk_missing(account: str) -> None:
     _write(_WARNING, "junk_missing", account=account)
 
 
-def noticed(account: str, folder: str, uid: int, kind: str, trust: str, order_id: str, decision: str, why: str) -> None:
-    """A mail of Amazon's was recorded."""
-    _write(
-        _INFO if decision in {"quiet", "join"} else _NOTICE,
-        "noticed",
-        account=account,
-        folder=folder,
-        uid=uid,
-        kind=kind,
-        trust=trust,
-        order_id=order_id,
-        decision=decision,
-        why=why,
-    )
+def noticed(mail: tuple[str, str, int], kind: str, trust: str, order_id: str, decision: tuple[str, str]) -> None:
+    """A mail of Amazon's was recorded. `mail`: account, folder, UID; `decision`: the action and why."""
+    (account, folder, uid), (action, why) = mail, decision
+    priority = _INFO if action in {"quiet", "join"} else _NOTICE
+    where = {"account": account, "folder": folder, "uid": uid}
+    _write(priority, "noticed", **where, kind=kind, trust=trust, order_id=order_id, decision=action, why=why)
 
 
 def vanished(account: str, folder: str, uid: int) -> None:

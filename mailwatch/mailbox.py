@@ -1,8 +1,8 @@
 """One watched folder on an IMAP server: the mails that are new, fetched in stages, and the wait for more.
 
-The only user of imapclient, over `connection`. It changes nothing: EXAMINE and BODY.PEEK only. Only integers, dates and
-names of the configuration ever go into a command, never a text out of a mail (traps section 1: imapclient sends CR/LF in
-a SEARCH term as they are). Stages: list UIDs → From and Subject → header and text parts of the candidates.
+The only user of imapclient, over `connection`. It changes nothing: EXAMINE and BODY.PEEK only. Only integers, dates
+and names of the configuration ever go into a command, never a text out of a mail (traps section 1: imapclient sends
+CR/LF in a SEARCH term as they are). Stages: list UIDs → From and Subject → header and text parts of the candidates.
 """
 
 from __future__ import annotations
@@ -33,9 +33,28 @@ MAX_TEXT_PARTS = 10
 MAX_WHOLE = 256 * 1024
 
 JUNK = "\\Junk"
-_JUNK_NAMES = ("Junk", "Spam", "Junk E-mail", "Junk Mail", "Bulk Mail", "Bulk", "迷惑メール", "迷惑メールフォルダ", "スパム")
+_JUNK_NAMES = (
+    "Junk",
+    "Spam",
+    "Junk E-mail",
+    "Junk Mail",
+    "Bulk Mail",
+    "Bulk",
+    "迷惑メール",
+    "迷惑メールフォルダ",
+    "スパム",
+)
 # What imapclient 4.1.0 really raises over odd answers (libraries section 2); the connection is dropped after each.
-_SURPRISES = (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError, AttributeError, AssertionError)
+_SURPRISES = (
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    RecursionError,
+    AttributeError,
+    AssertionError,
+)
 _BACK_OFF = re.compile(r"suggested backoff time:\s*(\d+)\s*milliseconds", re.IGNORECASE)
 _CODE = re.compile(r"\[([A-Z][A-Z-]*)")
 _PASSING_CODES = {"UNAVAILABLE", "LIMIT", "INUSE", "SERVERBUG", "OVERQUOTA"}
@@ -87,7 +106,9 @@ class Mailbox:
         Mail that is announced from here on makes `news` true.
         """
         self._announced = self._connection.announced
-        criteria = ["UID", f"{above + 1}:*"] if above is not None else ["SINCE", _imap_date(since)] if since else ["ALL"]
+        criteria = (
+            ["UID", f"{above + 1}:*"] if above is not None else ["SINCE", _imap_date(since)] if since else ["ALL"]
+        )
         with _surprises_lose():
             self._connection.allow(SEARCH_SECONDS)
             self._connection.untagged_responses.pop("SEARCH", None)
@@ -363,7 +384,7 @@ def _section(values: dict[bytes, Any], section: str) -> bytes:
 
 
 def _text_sections(structure: BodyData) -> Iterator[_TextSection]:
-    """The text parts of a BODYSTRUCTURE that are shown, in order, with MIME lines made from it (RFC 3501 section 7.4.2)."""
+    """The shown text parts of a BODYSTRUCTURE, in order, with MIME lines made from it (RFC 3501 section 7.4.2)."""
     stack: list[tuple[str, Any]] = [("", structure)]
     while stack:
         section, part = stack.pop()
@@ -408,4 +429,4 @@ def _imap_date(day: date) -> str:
     return f"{day.day}-{months[day.month - 1]}-{day.year}"
 
 
-assert connection.MAX_LITERAL > max(MAX_WHOLE, message.LIMIT_TEXT)  # noqa: S101 - a limit that would refuse our own fetch
+assert max(MAX_WHOLE, message.LIMIT_TEXT) < connection.MAX_LITERAL  # noqa: S101 - a limit that would refuse our own fetch

@@ -89,7 +89,7 @@ class Message:
         return frozenset(name for name in _SINGLE if names.count(name) > 1)
 
     def content_key(self) -> bytes:
-        """What stays the same when a mail is copied, moved or delivered again: Message-ID, Date, From, Subject, text."""
+        """What stays when a mail is copied, moved or delivered again: Message-ID, Date, From, Subject, text."""
         raw = {each.name: each.raw for each in reversed(self.fields)}
         headers = [raw.get(name, b"") for name in ("message-id", "date", "from", "subject")]
         text = re.sub(r"\s+", "", self.text).encode("utf-8", "replace")
@@ -122,7 +122,9 @@ def parse(mail: bytes) -> Message:
 
 def assemble(header: bytes, parts: list[TextPart]) -> Message:
     """Parse a header block and the text parts fetched on their own; attachments were never fetched."""
-    texts = [text for part in parts for text in _text_parts(email.message_from_bytes(part.mime + b"\r\n\r\n" + part.body))]
+    texts = [
+        text for part in parts for text in _text_parts(email.message_from_bytes(part.mime + b"\r\n\r\n" + part.body))
+    ]
     return _message(header[:LIMIT_MAIL], texts, [] if texts else ["the mail has no text part"])
 
 
@@ -138,7 +140,7 @@ def header_fields(header: bytes) -> tuple[Field, ...]:
 
 
 def time_of(fields: tuple[Field, ...]) -> datetime | None:
-    """When the mail arrived: the topmost Received field's date, else Date, aware UTC; None where neither can be read."""
+    """When the mail arrived: the topmost Received field's date, else Date, aware UTC; None if neither is readable."""
     received = next((_date(each.raw.rpartition(b";")[2]) for each in fields if each.name == "received"), None)
     return received or next((_date(each.raw) for each in fields if each.name == "date"), None)
 

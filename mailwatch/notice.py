@@ -93,7 +93,10 @@ _LABEL = re.compile(
     r"[\s:#は=()【】「」\[\]<>・|]*$",
     re.IGNORECASE,
 )
-_OTHER_ORDER = re.compile(r"(?:関連|以前|過去|前回|元の|別の|他の|previous|related|other|earlier|original)(?:の|する|した)?[\s::]*$", re.IGNORECASE)
+_OTHER_ORDER = re.compile(
+    r"(?:関連|以前|過去|前回|元の|別の|他の|previous|related|other|earlier|original)(?:の|する|した)?[\s::]*$",
+    re.IGNORECASE,
+)
 _ORDER_LINK = re.compile(r"^https?://([0-9a-z.-]+)/.*?([0-9]{3}-[0-9]{7}-[0-9]{7})(?![0-9-])", re.IGNORECASE)
 
 _RELAY_ITEM = re.compile(r"^\s*(\d{1,4})\s*/\s*(\S.*?)\s*\[\s*asin\s*[::]\s*([0-9a-z]{10})\s*\]\s*$", re.IGNORECASE)
@@ -104,9 +107,15 @@ _ITEM_LABELS = {
     "sku": r"sku|出品者sku|merchant\s*sku|seller\s*sku",
     "quantity": r"数量|個数|quantity|qty|cantidad",
 }
-_REASON = r"キャンセルの?理由|キャンセル理由|理由|cancel(?:l)?ation\s+reason|reason(?:\s+for\s+cancel(?:l)?ation)?|cancel\s+reason|motivo(?:\s+de\s+cancelación)?"
+_REASON = (
+    r"キャンセルの?理由|理由|cancel(?:l)?ation\s+reason|reason(?:\s+for\s+cancel(?:l)?ation)?|cancel\s+reason"
+    r"|motivo(?:\s+de\s+cancelación)?"
+)
 _ORDER_DATE = r"注文日時?|ご注文日時?|購入日|order\s+date|purchase\s+date|fecha\s+del\s+pedido"
-_SHIP_BY = r"出荷予定日|出荷期限|発送期限|発送予定日|ship[\s-]*by(?:\s+date)?|ship\s+date|dispatch\s+by|fecha\s+límite\s+de\s+envío"
+_SHIP_BY = (
+    r"出荷予定日|出荷期限|発送期限|発送予定日|ship[\s-]*by(?:\s+date)?|ship\s+date|dispatch\s+by"
+    r"|fecha\s+límite\s+de\s+envío"
+)
 _ASIN = re.compile(r"^[0-9A-Z]{10}$")
 _LIMIT_VALUE = 300
 
@@ -291,7 +300,7 @@ def _linked(links: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _head_of_relay(text: str) -> str:
-    """Where the buyer's words could not be told from Amazon's: only the `# <id>:` and item lines are surely Amazon's."""
+    """Where the buyer's words could not be told from Amazon's: only `# <id>:` and item lines are surely Amazon's."""
     lines = [line for line in text.split("\n") if re.match(r"^\s*#\s*[0-90-9]{3}", line) or _RELAY_ITEM.match(line)]
     return "\n".join(lines)
 
@@ -348,7 +357,9 @@ def _item(values: dict[str, str]) -> Item:
 
 def _value(text: str, label: str) -> str | None:
     """The value behind a label at the beginning of a line."""
-    found = re.search(rf"^[^\S\n]*[・■●◆*-]?[^\S\n]*(?:{label})(?:{_VALUE})(\S[^\n]*)$", text, re.IGNORECASE | re.MULTILINE)
+    found = re.search(
+        rf"^[^\S\n]*[・■●◆*-]?[^\S\n]*(?:{label})(?:{_VALUE})(\S[^\n]*)$", text, re.IGNORECASE | re.MULTILINE
+    )
     return found[1].strip()[:_LIMIT_VALUE] or None if found else None
 
 

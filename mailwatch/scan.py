@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mailbox as mailbox_files
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -70,15 +71,17 @@ def parse(found: Found, unreadable: list[Fault]) -> Message | None:
         return None
 
 
-def identity(found: Found, number: int) -> MailIdentity:
-    """The identity that a file's mail has in a store."""
-    return MailIdentity("scan", str(found.source.path.parent), 0, number, found.seen_at, 0)
+def identity(found: Found) -> MailIdentity:
+    """The identity that a file's mail has in a store: always a new one, so that a second reading shows as a copy."""
+    return MailIdentity("scan", str(found.source.path.parent), 0, secrets.randbits(62), found.seen_at, 0)
 
 
 def as_json(found: Found, parsed: Message, recorded: Recorded) -> dict[str, object]:
     """The object of design section 5."""
     about, decision = recorded.notice, recorded.decision
-    word = {Action.OPEN: "open", Action.REOPEN: "reopen", Action.JOIN: "join", Action.CLOSE: "join"}.get(decision.action)
+    word = {Action.OPEN: "open", Action.REOPEN: "reopen", Action.JOIN: "join", Action.CLOSE: "join"}.get(
+        decision.action
+    )
     return {
         "source": found.source.name,
         "message_id": parsed.message_id,

@@ -107,12 +107,12 @@ def _recorded(
     is_long = len(mails) >= _PROGRESS_FROM and sys.stderr.isatty()
     label = say("scan.progress", language)
     with click.progressbar(mails, label=label, file=sys.stderr, hidden=not is_long) as bar:
-        for number, found in enumerate(bar, 1):
+        for found in bar:
             parsed = scan.parse(found, unreadable)
             if parsed is None:
                 continue
             notices = notice.read(parsed, use.provider, use.templates)
-            reading = Reading(scan.identity(found, number), use.seller, parsed.content_key(), notices)
+            reading = Reading(scan.identity(found), use.seller, parsed.content_key(), notices)
             for recorded in store.record(reading, use.rules, (), found.seen_at):
                 yield found, parsed, recorded
 

@@ -118,6 +118,16 @@ class OutboxEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """One request as it stands, with all its sightings."""
+
+    order_id: str | None
+    state: State
+    kind: Kind
+    sightings: tuple[Sighting, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FolderState:
     """What is known of a watched folder. `floor`: UIDs up to here were there before the first start."""
 
@@ -203,7 +213,9 @@ class Store:
             for mail in mails:
                 self._insert_mail(mail)
 
-    def record(self, reading: Reading, rules: Rules, channels: Iterable[tuple[str, frozenset[str]]], now: datetime) -> list[Recorded]:
+    def record(
+        self, reading: Reading, rules: Rules, channels: Iterable[tuple[str, frozenset[str]]], now: datetime
+    ) -> list[Recorded]:
         """Decide on a candidate mail and write everything that follows, in one transaction.
 
         `channels`: name and the kinds it is sent. A mail recorded before gives an empty list.
@@ -218,8 +230,10 @@ class Store:
     # ---- the outbox ----
 
     def due(self, channel: str, now: datetime) -> OutboxEntry | None:
-        """The alert to send now. Order is kept: one that waits out a passing failure holds the rest; one that the channel
-        refused for good waits alone."""
+        """The alert to send now.
+
+        Order is kept: one that waits out a passing failure holds the rest; one refused for good waits alone.
+        """
         row = self._one(
             "SELECT * FROM outbox WHERE channel = ? AND settled_at IS NULL"
             " AND NOT (outcome IS 'permanent' AND next_attempt > ?) ORDER BY number LIMIT 1",
@@ -254,7 +268,9 @@ class Store:
                 (entry.channel, now.timestamp()),
             )
 
-    def postpone(self, entry: OutboxEntry, outcome: str, permanent: bool, now: datetime, retry_after: float = 0.0) -> float:
+    def postpone(
+        self, entry: OutboxEntry, outcome: str, permanent: bool, now: datetime, retry_after: float = 0.0
+    ) -> float:
         """The channel did not accept the alert: it stays owed. Returns the seconds until the next attempt."""
         delay = retry.SEND_PERMANENT if permanent else retry.send_delay(entry.attempts + 1, random.random())  # noqa: S311
         delay = max(delay, retry_after)
@@ -268,8 +284,10 @@ class Store:
     def close_removed_channels(self, names: Iterable[str], now: datetime) -> dict[str, int]:
         """Close what is owed to channels that left the configuration; how many rows of each."""
         keep = set(names)
-        owed = {row["channel"]: row["n"] for row in self._all(
-            "SELECT channel, count(*) AS n FROM outbox WHERE settled_at IS NULL GROUP BY channel")}
+        owed = {
+            row["channel"]: row["n"]
+            for row in self._all("SELECT channel, count(*) AS n FROM outbox WHERE settled_at IS NULL GROUP BY channel")
+        }
         gone = {name: count for name, count in owed.items() if name not in keep}
         with self._transaction():
             for name in gone:
@@ -292,7 +310,13 @@ class Store:
     # ---- inside one transaction ----
 
     def _record_notice(
-        self, notice: Notice, reading: Reading, is_copy: bool, rules: Rules, channels: list[tuple[str, frozenset[str]]], now: datetime
+        self,
+        notice: Notice,
+        reading: Reading,
+        is_copy: bool,
+        rules: Rules,
+        channels: list[tuple[str, frozenset[str]]],
+        now: datetime,
     ) -> Recorded:
         identity = self._identity(notice, reading)
         row = self._one("SELECT * FROM request WHERE identity = ?", identity)
@@ -332,13 +356,24 @@ class Store:
         rows = self._all("SELECT * FROM sighting WHERE request = ? ORDER BY at, id", number)
         return tuple(_sighting(row) for row in rows)
 
-    def _write_request(self, row: sqlite3.Row | None, identity: bytes, notice: Notice, reading: Reading, decision: Decision) -> int:
+    def _write_request(
+        self, row: sqlite3.Row | None, identity: bytes, notice: Notice, reading: Reading, decision: Decision
+    ) -> int:
         received = int(reading.mail.received.timestamp())
         if row is None:
             written = self._database.execute(
                 "INSERT INTO request (identity, seller, order_id, marketplace, kind, trust, state, opened_at, items)"
                 " VALUES (?, ?, ?, ?, ?, ?, 'open', ?, ?)",
-                (identity, reading.seller, notice.order_id, notice.marketplace, notice.kind, notice.trust, received, _items_out(notice.items)),
+                (
+                    identity,
+                    reading.seller,
+                    notice.order_id,
+                    notice.marketplace,
+                    notice.kind,
+                    notice.trust,
+                    received,
+                    _items_out(notice.items),
+                ),
             )
             return int(written.lastrowid or 0)
         number = int(row["id"])
@@ -352,8 +387,10 @@ class Store:
             "UPDATE request SET kind = ?, trust = ?, items = ? WHERE id = ?", (official, trust, items, number)
         )
         if decision.action is Action.REOPEN:
-            self._database.execute("UPDATE request SET state = 'open', asked = asked + ? WHERE id = ?",
-                                   (int(decision.why == "asked again"), number))
+            self._database.execute(
+                "UPDATE request SET state = 'open', asked = asked + ? WHERE id = ?",
+                (int(decision.why == "asked again"), number),
+            )
         return number
 
     def _write_sighting(self, number: int, notice: Notice, reading: Reading, decision: Decision) -> None:
@@ -361,20 +398,35 @@ class Store:
         self._database.execute(
             "INSERT INTO sighting (request, at, kind, trust, route, items, account, folder, decision)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (number, int(mail.received.timestamp()), notice.kind, notice.trust, notice.route, _items_out(notice.items),
-             mail.account, mail.folder, decision.action),
+            (
+                number,
+                int(mail.received.timestamp()),
+                notice.kind,
+                notice.trust,
+                notice.route,
+                _items_out(notice.items),
+                mail.account,
+                mail.folder,
+                decision.action,
+            ),
         )
 
     def _owe(
-        self, number: int | None, notice: Notice, reading: Reading, decision: Decision,
-        channels: list[tuple[str, frozenset[str]]], now: datetime,
+        self,
+        number: int | None,
+        notice: Notice,
+        reading: Reading,
+        decision: Decision,
+        channels: list[tuple[str, frozenset[str]]],
+        now: datetime,
     ) -> None:
         """One outbox row for each channel that is sent this kind."""
         alert = _alert_out(notice, reading, decision)
         for name, kinds in channels:
             if notice.kind in kinds:
                 self._database.execute(
-                    "INSERT INTO outbox (id, channel, request, alert, created_at, next_attempt) VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO outbox (id, channel, request, alert, created_at, next_attempt)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
                     (str(uuid.uuid4()), name, number, alert, now.timestamp(), now.timestamp()),
                 )
 
@@ -386,7 +438,8 @@ class Store:
         )
         if written.rowcount:
             self._database.execute(
-                "UPDATE folder SET mails_seen = mails_seen + 1 WHERE account = ? AND folder = ?", (mail.account, mail.folder)
+                "UPDATE folder SET mails_seen = mails_seen + 1 WHERE account = ? AND folder = ?",
+                (mail.account, mail.folder),
             )
         return bool(written.rowcount)
 
@@ -435,6 +488,18 @@ class Store:
             open_requests=self.open_requests(),
         )
 
+    def requests(self) -> list[StoredRequest]:
+        """Every request, oldest first."""
+        return [
+            StoredRequest(row["order_id"], State(row["state"]), Kind(row["kind"]), self._sightings(row["id"]))
+            for row in self._all("SELECT * FROM request ORDER BY opened_at, id")
+        ]
+
+    def mails_seen(self) -> int:
+        """How many mails of all folders are recorded."""
+        row = self._one("SELECT count(*) AS n FROM mail")
+        return int(row["n"]) if row else 0
+
     def open_requests(self) -> int:
         """How many requests are open."""
         row = self._one("SELECT count(*) AS n FROM request WHERE state = 'open'")
@@ -447,7 +512,9 @@ class Store:
         row = self._one("SELECT hash_key FROM secret")
         if row is None:
             with self._transaction():
-                self._database.execute("INSERT INTO secret VALUES (1, ?) ON CONFLICT DO NOTHING", (secrets.token_bytes(32),))
+                self._database.execute(
+                    "INSERT INTO secret VALUES (1, ?) ON CONFLICT DO NOTHING", (secrets.token_bytes(32),)
+                )
             row = self._one("SELECT hash_key FROM secret")
         return bytes(row["hash_key"]) if row else b""
 

@@ -1,6 +1,6 @@
 """An alert as a person reads it, on a phone, while packing. Pure: catalogue texts and the alert's own facts.
 
-The first line fits an SMS, the order ID stands alone on its line so that it can be copied, the link is built from the ID.
+The first line fits an SMS, the order ID stands alone on its line to be copied, the link is built from the ID.
 """
 
 from __future__ import annotations
@@ -50,7 +50,11 @@ def plain(text: str, limit: int = _LIMIT_VALUE) -> str:
     `@` and `<` stay what they are: channels send as text, and `transport` sees to their escaping. A URL loses its `://`
     so that no phone makes a link of it.
     """
-    kept = "".join(" " if c.isspace() else c for c in text if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"} or c in "\t\n")
+    kept = "".join(
+        " " if c.isspace() else c
+        for c in text
+        if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"} or c in "\t\n"
+    )
     one_line = re.sub(r"\s+", " ", kept).strip()
     no_link = re.sub(r"(?i)\b([a-z][a-z0-9+.-]{1,20})://", r"\1: ", one_line)
     no_link = re.sub(r"(?i)\bwww\.", "www ", no_link)
@@ -88,7 +92,12 @@ def _when(about: Alert, language: Language, zone: tzinfo) -> list[str]:
 
 def _facts(about: Alert, language: Language) -> list[str]:
     lines = [say("alert.item_line", language, item=_item(item, language)) for item in about.items[:_SHOWN_ITEMS]]
-    for key, value in (("reason", about.reason), ("order_date", about.order_date), ("ship_by", about.ship_by), ("excerpt", about.excerpt)):
+    for key, value in (
+        ("reason", about.reason),
+        ("order_date", about.order_date),
+        ("ship_by", about.ship_by),
+        ("excerpt", about.excerpt),
+    ):
         if value:
             field = "date" if key in {"order_date", "ship_by"} else key
             lines.append(say(f"alert.{key}_line", language, **{field: plain(value)}))
@@ -107,7 +116,12 @@ def _doubt(about: Alert, language: Language, zone: tzinfo) -> list[str]:
     lines = [] if about.trust is Trust.VERIFIED else [say("alert.unverified", language)]
     if about.order_id is None:
         domain = plain(about.sender_domain or "") or say("alert.unknown_domain", language)
-        where = {"account": about.account, "folder": plain(about.folder), "at": at(about.received, zone), "domain": domain.replace(".", " . ")}
+        where = {
+            "account": about.account,
+            "folder": plain(about.folder),
+            "at": at(about.received, zone),
+            "domain": domain.replace(".", " . "),
+        }
         lines.append(say("alert.where_line", language, **where))
     return lines
 

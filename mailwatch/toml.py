@@ -1,4 +1,4 @@
-"""Reading TOML, the one place: tomli on every Python, because 3.11's tomllib reads TOML 1.0 and tomli 1.1 (libraries 5)."""
+"""Reading TOML, the one place: tomli on every Python, for 3.11's tomllib reads TOML 1.0 and tomli 1.1 (libraries 5)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """A text and a channel in, what became of it out. The only user of apprise.
 
 The rules, each from a measurement (traps section 3, libraries section 1): text format always, or a buyer's `<!channel>`
-pings a Slack channel; no redirects (one 302 made 30 further requests); a read time-out of 30 s, for after apprise's 4 s a
-message that *was* accepted counts as failed; a fresh object for each send (a kept one sleeps 5.5 s between two LINE
-messages); one channel a call; its loggers never below WARNING and never to our log, for they print tokens.
+pings a Slack channel; no redirects (one 302 made 30 further requests); a read time-out of 30 s, for after apprise's
+4 s a message that *was* accepted counts as failed; a fresh object for each send (a kept one sleeps 5.5 s between two
+LINE messages); one channel a call; its loggers never below WARNING and never to our log, for they print tokens.
 """
 
 from __future__ import annotations
@@ -119,7 +119,12 @@ def _apprise(url: Secret) -> Any:
     import apprise  # noqa: PLC0415 - as in warm_up
 
     asset = apprise.AppriseAsset(
-        app_id="mailwatch", app_desc="mailwatch", image_url_mask="", image_url_logo="", http_redirects=False, service_timeout=0
+        app_id="mailwatch",
+        app_desc="mailwatch",
+        image_url_mask="",
+        image_url_logo="",
+        http_redirects=False,
+        service_timeout=0,
     )
     made = apprise.Apprise(asset=asset)
     return made if made.add(_with_time_outs(url.reveal())) else None
@@ -164,7 +169,7 @@ def _observe_requests() -> None:
         seen.retry_after = _seconds(response.headers.get("Retry-After", ""))
         return response
 
-    requests.adapters.HTTPAdapter.send = observed  # type: ignore[method-assign]
+    requests.adapters.HTTPAdapter.send = observed  # type: ignore[method-assign, assignment]
 
 
 def _seconds(value: str) -> float:

@@ -117,7 +117,9 @@ def _results(value: str | None) -> list[tuple[str, str, dict[str, str]]]:
 def _passes(results: list[tuple[str, str, dict[str, str]]], domain: str) -> bool:
     """DMARC pass of the From domain, or DKIM pass of an Amazon domain aligned with an Amazon From."""
     dmarc = [properties for method, result, properties in results if method == "dmarc" and result == "pass"]
-    if any(registered_domain(properties.get("header.from", domain)) == registered_domain(domain) for properties in dmarc):
+    if any(
+        registered_domain(properties.get("header.from", domain)) == registered_domain(domain) for properties in dmarc
+    ):
         return True
     own = marketplace.of_domain(domain)
     return own is not None and any(

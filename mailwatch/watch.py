@@ -69,13 +69,14 @@ class Watch:
 
     def start(self) -> None:
         """Start every worker in a thread of its own."""
-        for worker in (*self.channels, *self.folders):
+        workers: list[FolderWorker | ChannelWorker] = [*self.channels, *self.folders]
+        for worker in workers:
             thread = threading.Thread(target=worker.run, name=worker.name, daemon=True)
             thread.start()
             self._threads.append(thread)
 
     def stop(self) -> bool:
-        """End every worker within `STOP_SECONDS`; whether all did. A send on its way may be repeated after a restart."""
+        """End every worker within `STOP_SECONDS`; whether all did. A send cut short is repeated after a restart."""
         self.signals.stop.set()
         self.signals.wake_channels()
         for folder in self.folders:
@@ -176,7 +177,7 @@ class FolderWorker:
             store.close()
 
     def _connect(self) -> Mailbox | None:
-        r"""The examined folder; None for a `\Junk` that the server does not have: nothing to watch, looked for hourly."""
+        r"""The examined folder; None for a `\Junk` that the server does not have: it is looked for hourly."""
         server = self._server_of(self._account)
         client = mailbox.log_in(server)
         try:
@@ -242,7 +243,7 @@ class _Search:
         return floor
 
     def _relisted(self) -> list[int]:
-        """The look-back listed whole: finds late and reused UIDs, and what a lagging SEARCH left out (traps section 1)."""
+        """The whole look-back: finds late and reused UIDs, and what a lagging SEARCH left out (traps section 1)."""
         since = (self._clock.now() - self._lookback()).date()
         listed = self._mailbox.uids(since=since)
         above = self._mailbox.uids(above=max(self._floor, max(self._seen, default=0) - _OLD_UIDS))
@@ -255,7 +256,7 @@ class _Search:
         return max(self._config.watch.lookback, away) + timedelta(days=1)
 
     def _confirmed(self, listed: Sequence[int]) -> set[int]:
-        """Of the listed UIDs those whose arrival and size are as recorded; any other is another mail under an old UID."""
+        """Of the listed UIDs those with arrival and size as recorded; any other is another mail under an old UID."""
         known = [uid for uid in listed if uid in self._seen]
         confirmed = {uid for uid in self._seen if uid not in set(listed)}
         for uid, arrival, size in self._mailbox.identities(known):
@@ -302,16 +303,8 @@ class _Search:
         about, decision = recorded.notice, recorded.decision
         if about.kind is notice.Kind.IGNORED:
             return
-        log.noticed(
-            self._account.name,
-            self._mailbox.folder,
-            headline.uid,
-            about.kind,
-            about.trust,
-            about.order_id or "-",
-            decision.action,
-            decision.why,
-        )
+        mail = (self._account.name, self._mailbox.folder, headline.uid)
+        log.noticed(mail, about.kind, about.trust, about.order_id or "-", (decision.action, decision.why))
 
 
 def read(found: Message, mail: MailIdentity, seller: str, provider: Provider, config: Config) -> Reading:
@@ -403,4 +396,4 @@ def prepare(state_dir: Path, config: Config, clock: Clock) -> None:
 
 
 def _why(fault: MailwatchError) -> str:
-    return "; ".join([fault.fault.key, *fault.fault.fields.values()])
+    return "; ".join([fault.fault.key, *(str(value) for value in fault.fault.fields.values())])

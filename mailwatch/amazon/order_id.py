@@ -18,8 +18,10 @@ _DASHES = (
 # Full-width and mathematical digits; not '²' or '①', which NFKC would turn into digits of an ID that never was.
 _DIGITS = {0xFF10 + d: str(d) for d in range(10)} | {0x1D7CE + n: str(n % 10) for n in range(50)}
 _INVISIBLE = dict.fromkeys(
-    [0x034F, 0x061C, 0x115F, 0x180E, 0xFEFF]
-    + [*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), *range(0xFE00, 0xFE10)]
+    [
+        *(0x034F, 0x061C, 0x115F, 0x180E, 0xFEFF),
+        *(*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), *range(0xFE00, 0xFE10)),
+    ]
 )
 _BLANKS = dict.fromkeys([0x00A0, 0x3000, 0x2002, 0x2003, 0x2007, 0x2009, 0x202F], " ")
 _FOLD = {**_DIGITS, **_INVISIBLE, **_BLANKS}

@@ -122,9 +122,11 @@ def with_own(data: bytes) -> Templates:
         rows = toml.parse(data).get("template", [])
     except toml.TomlFault as fault:
         raise TemplateFaults([TemplateFault("template.toml", {"line": str(fault.line), "why": str(fault)})]) from None
-    faults = [fault for number, row in enumerate(rows, 1) for fault in _faults(row, number)] if _is_rows(rows) else [
-        TemplateFault("template.no_rows")
-    ]
+    faults = (
+        [fault for number, row in enumerate(rows, 1) for fault in _faults(row, number)]
+        if _is_rows(rows)
+        else [TemplateFault("template.no_rows")]
+    )
     if faults:
         raise TemplateFaults(faults)
     own = [_template(row) for row in rows]
@@ -172,7 +174,7 @@ def _any_near(compacted: str, alternatives: tuple[str, ...], span: int) -> bool:
 
 
 def _template(row: dict[str, Any]) -> Template:
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
     if "needs" not in values:
         values["needs"] = _default_needs(row)
     return Template(**values)
@@ -195,7 +197,9 @@ def _faults(row: dict[str, Any], number: int) -> list[TemplateFault]:
         if key not in {*_LISTS, *_TEXTS, *_NUMBERS}
     ]
     faults += [TemplateFault("template.missing", {"template": where, "key": key}) for key in _missing(row)]
-    faults += [TemplateFault("template.not_texts", {"template": where, "key": key}) for key in _LISTS if _bad_list(row, key)]
+    faults += [
+        TemplateFault("template.not_texts", {"template": where, "key": key}) for key in _LISTS if _bad_list(row, key)
+    ]
     if row.get("kind") is not None and row["kind"] not in KINDS:
         faults.append(TemplateFault("template.kind", {"template": where, "kinds": ", ".join(KINDS)}))
     if row.get("route") is not None and row["route"] not in ROUTES:

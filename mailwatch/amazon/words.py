@@ -27,7 +27,7 @@ def compact(text: str) -> str:
 def near(compacted: str, alternative: str, span: int) -> bool:
     """Whether all words of the alternative stand within `span` characters of a compact text, in any order.
 
-    The alternative's words are separated by blanks, the spellings of one word by `|`: "注文 キャンセル リクエスト|依頼".
+    Blanks separate the alternative's words, `|` the spellings of one word: "注文 キャンセル リクエスト|依頼".
     """
     places = [_places(compacted, word) for word in alternative.split()]
     if not places or not all(places):

@@ -1,0 +1,245 @@
+"""`demo`: a real IMAP server in another process, synthetic mails arriving one after another, and the real watcher.
+
+The code is `run`'s; only the server is pymap on loopback and the channel prints. Nothing is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import imaplib
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import click
+
+from mailwatch import log, message, notice, scan
+from mailwatch.amazon import template
+from mailwatch.catalogue import Language, say
+from mailwatch.clock import Clock
+from mailwatch.config import DEFAULT_SEND, Account, Channel, Config, Source, Watch
+from mailwatch.errors import PassingError, UsageError
+from mailwatch.mailbox import Server
+from mailwatch.notice import Notice
+from mailwatch.request import ROLLOUT_ZONE, Rollout, Rules
+from mailwatch.secret import Secret
+from mailwatch.store import Store
+from mailwatch.texts import Text
+from mailwatch.transport import Outcome, Result
+from mailwatch.trust import Provider
+from mailwatch.watch import Watch as Watching
+from mailwatch.watch import prepare
+
+_FAMILIES = ("routes", "wishes", "neighbours")
+_USER, _PASSWORD = "seller@example.test", "demo"
+_AUTHSERV_ID = "mx.google.com"
+_BETWEEN_MAILS = 0.1
+_START_SECONDS = 20.0
+_LIMIT_SECONDS = 60.0
+_REWRITTEN = re.compile(rb"^(?:date|received|authentication-results)[ \t]*:", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class _Terminal:
+    """The channel of the demo: prints each alert, and remembers when."""
+
+    language: Language
+    delivered: dict[str, float] = field(default_factory=dict)
+    latencies: list[float] = field(default_factory=list)
+    printed: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(self, text: Text, key: uuid.UUID) -> Outcome:  # noqa: ARG002 - a channel without keys
+        with self.lock:
+            self.printed += 1
+            order_id = text.body.split("\n", 1)[0]
+            if order_id in self.delivered:
+                self.latencies.append(time.monotonic() - self.delivered.pop(order_id))
+            click.echo(f"\n┌ {text.title}")
+            for line in text.body.split("\n"):
+                click.echo(f"│ {line}")
+        return Outcome(Result.ACCEPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Played:
+    mail: bytes
+    notices: tuple[Notice, ...]
+
+
+def play(language: Language) -> int:
+    """Play the demo to its end; the exit code. Raises `UsageError` or `PassingError` where it can't be played."""
+    log.mute()
+    mails = list(_mails())
+    click.echo(say("demo.intro", language, mails=len(mails)))
+    with tempfile.TemporaryDirectory(prefix="mailwatch-demo-") as folder, _server() as port:
+        config = _config(Path(folder), language)
+        terminal = _Terminal(language)
+        prepare(config.watch.state_dir, config, Clock())
+        server = Server("127.0.0.1", port, None, _USER, Secret(_PASSWORD))
+        watching = Watching(config, lambda _: server, lambda _: terminal.send)
+        watching.start()
+        try:
+            watching.folders[0].is_watching.wait(_START_SECONDS)
+            _deliver(port, mails, terminal)
+            seen = _wait_until_told(config, len(mails))
+        finally:
+            watching.stop()
+        _summary(config, terminal, seen, language)
+    if seen < len(mails):
+        click.echo(say("demo.incomplete", language, seen=seen, mails=len(mails)), err=True)
+    return 0 if seen == len(mails) else 1
+
+
+def _mails() -> Iterator[_Played]:
+    """The sample mails of both routes, wishes and neighbours, in the order of their times, as if they came just now."""
+    folder = _samples()
+    found = scan.find([folder / family for family in _FAMILIES], [])
+    dates: dict[bytes, bytes] = {}
+    provider = Provider(_AUTHSERV_ID)
+    for each in found:
+        mail = _as_of_now(each.source.read(message.LIMIT_MAIL), dates)
+        yield _Played(mail, notice.read(message.parse(mail), provider, template.shipped()))
+
+
+def _samples() -> Path:
+    """Beside the package's modules in a wheel, beside the package in a checkout."""
+    here = Path(__file__).parent
+    for folder in (here / "sample_mails", here.parent / "sample_mails"):
+        if folder.is_dir():
+            return folder
+    raise UsageError("demo.no_samples", path=here / "sample_mails")
+
+
+def _as_of_now(mail: bytes, dates: dict[bytes, bytes]) -> bytes:
+    """The mail with Date, Received and Authentication-Results of this moment; a copy keeps its original's Date."""
+    header = message.header_block(mail)
+    kept, results, message_id = [], b"", b""
+    for line in re.split(rb"\r?\n(?![ \t])", header):
+        if line.lower().startswith(b"authentication-results") and not results:
+            results = re.sub(rb"\r?\n[ \t]+", b" ", line)
+        if line.lower().startswith(b"message-id"):
+            message_id = line
+        if not _REWRITTEN.match(line):
+            kept.append(line)
+    now = email.utils.format_datetime(datetime.now(UTC)).encode("ascii")
+    date = dates.setdefault(message_id, now)
+    fresh = [b"Received: from mail.example.test by " + _AUTHSERV_ID.encode() + b"; " + now, results, b"Date: " + date]
+    return b"\r\n".join([line for line in fresh if line] + kept) + mail[len(header) :]
+
+
+def _config(state_dir: Path, language: Language) -> Config:
+    zone = ZoneInfo("Asia/Tokyo")
+    today = datetime.now(ROLLOUT_ZONE).date()
+    account = Account(
+        name="demo",
+        host="127.0.0.1",
+        port=0,
+        is_plain=True,
+        ca_file=None,
+        provider=Provider(_AUTHSERV_ID),
+        user=_USER,
+        folders=("INBOX",),
+        seller="shop",
+        password_source=Source("env", "", state_dir),
+    )
+    channel = Channel("terminal", Secret(""), frozenset(DEFAULT_SEND), ())
+    return Config(
+        watch=Watch(timedelta(days=14), 60, 60, language, zone, state_dir, ""),
+        rules=replace(Rules(), rollout=Rollout(today, 14)),
+        templates=template.shipped(),
+        accounts=(account,),
+        channels=(channel,),
+    )
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[int]:
+    """pymap in a process of its own, on a free loopback port, empty and forgotten at the end."""
+    try:
+        import pymap  # noqa: F401, PLC0415 - an extra: its absence gets a sentence
+    except ImportError:
+        raise UsageError("demo.no_pymap") from None
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    command = [sys.executable, "-c", "from pymap.main import main; main()", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--no-tls", "dict", "--demo-user", _USER, "--demo-password", _PASSWORD]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+    try:
+        _wait_for(port, process)
+        yield port
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        process.kill()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise PassingError("demo.no_server", why=f"exit {process.poll()}" if process.poll() is not None else "no answer")
+
+
+def _deliver(port: int, mails: list[_Played], terminal: _Terminal) -> None:
+    """One after another, by a mail program of its own."""
+    with imaplib.IMAP4("127.0.0.1", port, timeout=10) as sender:
+        sender.login(_USER, _PASSWORD)
+        for each in mails:
+            with terminal.lock:
+                now = time.monotonic()
+                terminal.delivered.update({n.order_id: now for n in each.notices if n.order_id and n.is_told})
+            sender.append("INBOX", "", "", each.mail)
+            time.sleep(_BETWEEN_MAILS)
+
+
+def _wait_until_told(config: Config, mails: int) -> int:
+    """Until every mail is recorded and nothing is owed; how many were recorded."""
+    until = time.monotonic() + _LIMIT_SECONDS
+    store = Store.open(config.watch.state_dir)
+    try:
+        while time.monotonic() < until:
+            seen = store.mails_seen()
+            if seen >= mails and store.next_due("terminal") is None:
+                break
+            time.sleep(0.05)
+        return seen
+    finally:
+        store.close()
+
+
+def _summary(config: Config, terminal: _Terminal, seen: int, language: Language) -> None:
+    store = Store.open(config.watch.state_dir)
+    try:
+        told = store.requests()
+    finally:
+        store.close()
+    joined = [each for each in told if len({s.route for s in each.sightings if s.route}) > 1]
+    quiet = seen - sum(len(each.sightings) for each in told)
+    median = f"{statistics.median(terminal.latencies):.2f}" if terminal.latencies else "-"
+    click.echo("\n" + say("demo.summary", language))
+    lines = {
+        "mails_seen": seen,
+        "requests": len(told),
+        "joined": len(joined),
+        "ignored": quiet,
+        "alerts": terminal.printed,
+    }
+    for key, count in lines.items():
+        click.echo("  " + say(f"demo.{key}", language, n=count))
+    click.echo("  " + say("demo.latency", language, seconds=median))
