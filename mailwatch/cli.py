@@ -92,7 +92,7 @@ def check(ctx: click.Context) -> None:
 def run(ctx: click.Context) -> None:
     from mailwatch import log, transport  # noqa: PLC0415
     from mailwatch.clock import Clock  # noqa: PLC0415
-    from mailwatch.store import RunLock  # noqa: PLC0415
+    from mailwatch.database import RunLock  # noqa: PLC0415
     from mailwatch.watch import Watch, prepare  # noqa: PLC0415
 
     _, config = _load(ctx)

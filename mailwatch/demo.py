@@ -215,7 +215,7 @@ def _wait_until_told(config: Config, mails: int) -> int:
     try:
         while time.monotonic() < until:
             seen = store.mails_seen()
-            if seen >= mails and store.next_due("terminal") is None:
+            if seen >= mails and store.outbox.next_due("terminal") is None:
                 break
             time.sleep(0.05)
         return seen

@@ -356,26 +356,25 @@ class ChannelWorker:
             store.close()
 
     def _pause(self, store: Store) -> float:
-        due = store.next_due(self._channel)
+        due = store.outbox.next_due(self._channel)
         seconds = (due - self._clock.now()).total_seconds() if due else _OWED_SECONDS
         return min(max(seconds, 0.1), _OWED_SECONDS)
 
     def _send_one(self, store: Store) -> bool:
         """Send the alert that is due; whether there was one."""
-        entry = store.due(self._channel, self._clock.now())
+        entry = store.outbox.due(self._channel, self._clock.now())
         if entry is None:
             return False
         watch = self._config.watch
         text = texts.alert(entry.alert, watch.language, watch.time_zone)
-        store.begin_attempt(entry)
+        store.outbox.begin_attempt(entry)
         outcome = self._send(text, entry.id)
         order_id = entry.alert.order_id or "-"
         if outcome.result is Result.ACCEPTED:
-            store.settle(entry, self._clock.now())
+            store.outbox.settle(entry, self._clock.now())
             log.alert_sent(self._channel, str(entry.id), order_id, entry.attempts + 1)
         else:
-            is_permanent = outcome.result is Result.PERMANENT
-            delay = store.postpone(entry, outcome.result, is_permanent, self._clock.now(), outcome.retry_after)
+            delay = store.outbox.postpone(entry, outcome.result, self._clock.now(), outcome.retry_after)
             log.alert_failed(self._channel, str(entry.id), outcome.result, outcome.why, delay)
         return True
 
@@ -388,7 +387,7 @@ def prepare(state_dir: Path, config: Config, clock: Clock) -> None:
     store = Store.open(state_dir)
     try:
         store.check_writable()
-        gone = store.close_removed_channels([channel.name for channel in config.channels], clock.now())
+        gone = store.outbox.close_removed_channels([channel.name for channel in config.channels], clock.now())
         for name, rows in gone.items():
             log.channel_removed(name, rows)
     finally:
