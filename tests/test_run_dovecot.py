@@ -1,0 +1,173 @@
+"""`run` as a seller runs it: a process of its own, a real Dovecot, a real HTTP receiver behind `json://` channels.
+
+The command names that README lists are checked here by a recording proxy between the two.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import mails
+import pytest
+from beds.dovecot import Dovecot, available
+from beds.recorder import Recorder
+from beds.tap import Tap
+from beds.wire import wait_until
+
+pytestmark = [
+    pytest.mark.dovecot,
+    pytest.mark.skipif(not available() and not os.environ.get("MAILWATCH_CI"), reason="Dovecot is not installed"),
+]
+
+REQUESTS = [mails.order_id(number) for number in range(20)]
+WISHES = [mails.order_id(number, 250) for number in range(100, 110)]
+COMMANDS = {"CAPABILITY", "LOGIN", "LIST", "EXAMINE", "UID SEARCH", "UID FETCH", "IDLE", "DONE", "NOOP", "LOGOUT"}
+ORDER_ID = re.compile(r"\d{3}-\d{7}-\d{7}")
+
+
+def season() -> list[bytes]:
+    """20 requests that come by both routes, 10 wishes, 170 neighbours, in a fixed random order."""
+    both = [make(order) for order in REQUESTS for make in (mails.by_message, mails.by_notification)]
+    all_of_them = [*both, *(mails.wish(order) for order in WISHES), *(mails.neighbour(number) for number in range(170))]
+    random.Random(7).shuffle(all_of_them)
+    return all_of_them
+
+
+@contextmanager
+def watcher(folder: Path, port: int, recorder: Recorder, *, merge: str, start: str, days: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A running `mailwatch run` on the given IMAP port; terminated at the end."""
+    config = folder / "config.toml"
+    password = folder / "password"
+    password.write_text("pass-one\n")
+    password.chmod(0o600)
+    received_by = ", ".join(f'"{host}"' for host in mails.RECEIVED_BY)
+    config.write_text(f"""
+[watch]
+merge_within = "{merge}"
+state_dir = "{folder}/state"
+idle_seconds = 20
+language = "ja"
+[rollout]
+start = {start}
+days = {days}
+[[accounts]]
+name = "shop"
+host = "127.0.0.1"
+port = {port}
+tls = "off"
+user = "seller@example.test"
+password_file = "{password}"
+authserv_id = "{mails.AUTHSERV_ID}"
+received_by = [{received_by}]
+folders = ["INBOX", "\\\\Junk"]
+[[channels]]
+name = "requests"
+url = "{recorder.url("/requests")}"
+send = ["request"]
+[[channels]]
+name = "both"
+url = "{recorder.url("/both")}"
+send = ["request", "wish"]
+""")
+    with (folder / "run.log").open("ab") as log:
+        process = subprocess.Popen([sys.executable, "-m", "mailwatch", "--config", str(config), "run"], stderr=log)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def recorded(folder: Path) -> int:
+    """How many mails the store knows."""
+    with closing(sqlite3.connect(folder / "state" / "mailwatch.sqlite", timeout=10)) as store:
+        return int(store.execute("SELECT count(*) FROM mail").fetchone()[0])
+
+
+def owed(folder: Path) -> int:
+    """How many alerts are not settled."""
+    with closing(sqlite3.connect(folder / "state" / "mailwatch.sqlite", timeout=10)) as store:
+        return int(store.execute("SELECT count(*) FROM outbox WHERE settled_at IS NULL").fetchone()[0])
+
+
+def told(recorder: Recorder, path: str) -> Counter[str]:
+    """How often each order was told on a path: the ID alone on the first line of the body."""
+    lines = [str(post.json["message"]).split("\n", 1)[0].strip() for post in recorder.posts(path)]
+    assert all(ORDER_ID.fullmatch(line) for line in lines)
+    return Counter(lines)
+
+
+def around_now() -> str:
+    """A roll-out window that began three days ago."""
+    return (datetime.now(UTC) - timedelta(days=3)).date().isoformat()
+
+
+def run_season(tmp_path: Path, *, merge: str, start: str, days: int) -> Recorder:
+    """Let the season arrive while `run` is in IDLE; the receiver, when everything is recorded and told."""
+    arriving = season()
+    with Dovecot() as server, Tap(server.port) as tap, Recorder() as recorder:
+        with watcher(tmp_path, tap.port, recorder, merge=merge, start=start, days=days):
+            tap.wait_for("IDLE", count=2)
+            server.deliver_all(arriving)
+            before = server.snapshot()
+            wait_until(lambda: recorded(tmp_path) == 220 and owed(tmp_path) == 0, 60, "everything recorded and told")
+            after = server.snapshot()
+        assert set(tap.commands()) <= COMMANDS
+        assert before == after
+        return recorder
+
+
+@pytest.mark.parametrize(("merge", "window"), [("0s", "now"), ("72h", "2022")])
+def test_a_season_of_mails_in_idle_give_one_post_per_request_and_channel(tmp_path: Path, merge: str, window: str) -> None:
+    """Either rule alone joins the two routes. Planted fault: both off, in the next test, tells each request twice."""
+    start = around_now() if window == "now" else "2022-06-06"
+    recorder = run_season(tmp_path, merge=merge, start=start, days=14)
+    assert told(recorder, "/requests") == Counter(REQUESTS)
+    assert told(recorder, "/both") == Counter(REQUESTS + WISHES)
+
+
+def test_without_either_rule_each_route_tells_so_each_rule_carries_the_test_above(tmp_path: Path) -> None:
+    recorder = run_season(tmp_path, merge="0s", start="2022-06-06", days=14)
+    assert told(recorder, "/requests") == Counter(REQUESTS + REQUESTS)
+
+
+def test_kill_9_in_the_middle_and_a_new_start_miss_nothing(tmp_path: Path) -> None:
+    """Twice may come only what was accepted and not yet marked; that is at most one alert a channel."""
+    arriving = season()
+    start = around_now()
+    with Dovecot() as server, Recorder() as recorder:
+        with watcher(tmp_path, server.port, recorder, merge="0s", start=start, days=14) as process:
+            wait_until(lambda: (tmp_path / "run.log").read_text().count("connected") >= 2, 20, "both folders watched")
+            server.deliver_all(arriving[:120])
+            recorder.wait_for(6, 30)
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+        server.deliver_all(arriving[120:])
+        with watcher(tmp_path, server.port, recorder, merge="0s", start=start, days=14):
+            wait_until(lambda: recorded(tmp_path) == 220 and owed(tmp_path) == 0, 60, "everything told")
+        twice = {path: told(recorder, path) - Counter(wanted) for path, wanted in (("/requests", REQUESTS), ("/both", REQUESTS + WISHES))}
+        assert set(told(recorder, "/requests")) == set(REQUESTS)
+        assert set(told(recorder, "/both")) == set(REQUESTS + WISHES)
+        print("came twice:", {path: sum(count.values()) for path, count in twice.items()})
+        assert all(sum(count.values()) <= 1 for count in twice.values())
+        repeats = [post for post in recorder.posts() if "再送の可能性" in str(post.json["title"])]
+        assert sum(sum(count.values()) for count in twice.values()) <= len(repeats)
+
+
+def test_sigterm_ends_a_run_in_idle_within_five_seconds(tmp_path: Path) -> None:
+    with Dovecot() as server, Tap(server.port) as tap, Recorder() as recorder:
+        with watcher(tmp_path, tap.port, recorder, merge="72h", start="2022-06-06", days=14) as process:
+            tap.wait_for("IDLE", count=2)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(5) == 0
