@@ -1,0 +1,81 @@
+"""What a configuration is, once it is known to be good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from mailwatch.amazon.template import Templates
+from mailwatch.catalogue import Language
+from mailwatch.config.source import Source
+from mailwatch.request import Rules
+from mailwatch.secret import Secret
+from mailwatch.trust import Provider
+
+KINDS = ("request", "wish", "possible", "unreadable", "cancelled", "fault", "digest")
+DEFAULT_SEND = ("request", "wish", "possible", "unreadable", "fault", "digest")
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """`[watch]`. `state_dir` is where the store is; `time_zone` is for display only."""
+
+    lookback: timedelta
+    poll_seconds: float
+    idle_seconds: float
+    language: Language
+    time_zone: ZoneInfo
+    state_dir: Path
+    morning_line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One of `[[accounts]]`."""
+
+    name: str
+    host: str
+    port: int
+    is_plain: bool
+    ca_file: Path | None
+    provider: Provider
+    user: str
+    folders: tuple[str, ...]
+    seller: str
+    password_source: Source
+
+    def password(self) -> Secret:
+        """The password as it is now. Raises `ConfigurationError` where it can't be read."""
+        return self.password_source.read(f"accounts.{self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One of `[[channels]]`: where alerts go, and which."""
+
+    name: str
+    url: Secret
+    send: frozenset[str]
+    fallback_for: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """`[heartbeat]`."""
+
+    url: Secret
+    every: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration, valid."""
+
+    watch: Watch
+    rules: Rules
+    templates: Templates
+    accounts: tuple[Account, ...]
+    channels: tuple[Channel, ...]
+    heartbeat: Heartbeat | None = None

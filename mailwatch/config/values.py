@@ -1,0 +1,137 @@
+"""From the keys of a table to typed values; every fault is noted, none stops the reading."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from mailwatch.errors import Fault
+
+_DURATION = re.compile(r"^\s*(\d{1,6})\s*([smhd])\s*$")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_NAME = re.compile(r"^[0-9A-Za-z][0-9A-Za-z._-]{0,39}$")
+_T = TypeVar("_T")
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """`72h`, `5m`, `0s`, `3d`; None for anything else."""
+    found = _DURATION.match(text)
+    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+
+
+class Values:
+    """Reads tables key by key and collects the faults. A key is named as in `accounts[1].host`."""
+
+    def __init__(self, data: dict[str, Any], path: Path, environment: Mapping[str, str]) -> None:
+        self.data = data
+        self.path = path
+        self.folder = path.absolute().parent
+        self.environment = environment
+        self.faults: list[Fault] = []
+
+    def fault(self, key: str, where: str, **fields: object) -> None:
+        """Note a fault of the key `where`."""
+        self.faults.append(Fault(key, {"key": where, **{name: str(value) for name, value in fields.items()}}))
+
+    def each(self, name: str, read: Callable[[dict[str, Any], str], _T | None]) -> list[_T]:
+        rows = self.data.get(name, [])
+        if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+            self.fault("config.no_rows", name)
+            return []
+        made = [read(row, f"{name}[{number}].") for number, row in enumerate(rows, 1)]
+        return [each for each in made if each is not None]
+
+    def table(self, name: str) -> dict[str, Any]:
+        table = self.data.get(name, {})
+        if isinstance(table, dict):
+            return table
+        if not any(fault.fields.get("key") == name for fault in self.faults):
+            self.fault("config.not_table", name)
+        return {}
+
+    def known(self, table: dict[str, Any], known: set[str], where: str) -> None:
+        for key in table:
+            if key not in known:
+                close = difflib.get_close_matches(key, known, 1)
+                self.fault(
+                    "config.unknown_key_close" if close else "config.unknown_key", where + key, close="".join(close)
+                )
+
+    def text(self, table: dict[str, Any], where: str, default: str, *, may_be_empty: bool = False) -> str:
+        value = table.get(where.rpartition(".")[2], default)
+        if not isinstance(value, str) or "\n" in value or "\x00" in value:
+            self.fault("config.not_text", where)
+            return default
+        if not value.strip() and not may_be_empty:
+            self.fault("config.empty", where)
+        return value.strip()
+
+    def required(self, table: dict[str, Any], where: str) -> str:
+        if where.rpartition(".")[2] not in table:
+            self.fault("config.missing", where)
+            return ""
+        return self.text(table, where, "")
+
+    def name(self, table: dict[str, Any], where: str) -> str:
+        name = self.required(table, f"{where}name")
+        if name and not _NAME.match(name):
+            self.fault("config.bad_name", f"{where}name", value=name)
+        return name
+
+    def texts(self, table: dict[str, Any], where: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        value = table.get(where.rpartition(".")[2], list(default))
+        if not isinstance(value, list) or not all(isinstance(text, str) and text.strip() for text in value):
+            self.fault("config.not_texts", where)
+            return default
+        if not value and default:
+            self.fault("config.empty", where)
+        return tuple(value)
+
+    def number(self, table: dict[str, Any], where: str, default: float, least: float, most: float) -> float:
+        value = table.get(where.rpartition(".")[2], default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.fault("config.not_number", where)
+            return default
+        if not least <= value <= most:
+            self.fault("config.out_of_range", where, value=value, least=f"{least:g}", most=f"{most:g}")
+            return default
+        return value
+
+    def choice(self, table: dict[str, Any], where: str, choices: tuple[str, ...], default: str) -> str:
+        value = table.get(where.rpartition(".")[2], default)
+        if value not in choices:
+            self.fault("config.not_choice", where, value=value, choices=", ".join(choices))
+            return default
+        return str(value)
+
+    def duration(self, table: dict[str, Any], where: str, default: str) -> timedelta:
+        value = table.get(where.rpartition(".")[2], default)
+        found = parse_duration(value) if isinstance(value, str) else None
+        if found is None:
+            self.fault("config.not_duration", where, value=value)
+        return found or timedelta()
+
+    def zone(self, name: str) -> ZoneInfo | None:
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self.fault("config.unknown_zone", "watch.time_zone", value=name)
+            return None
+
+    def existing(self, table: dict[str, Any], where: str) -> Path | None:
+        name = self.text(table, where, "", may_be_empty=True)
+        if not name:
+            return None
+        path = self.folder / Path(name).expanduser()
+        if not path.is_file():
+            self.fault("config.file_unreadable", where, path=path, why="no such file")
+        return path
+
+    def unique(self, where: str, names: list[str]) -> None:
+        for name in {name for name in names if names.count(name) > 1}:
+            self.fault("config.twice", where, value=name)
