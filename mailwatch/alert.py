@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailwatch.notice import Item, Kind
+from mailwatch.amazon.details import Item
+from mailwatch.notice import Kind
 from mailwatch.request import Sighting
 from mailwatch.trust import Trust
 

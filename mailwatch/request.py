@@ -12,7 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from mailwatch.notice import Item, Kind, Notice, Route
+from mailwatch.amazon.details import Item
+from mailwatch.notice import Kind, Notice, Route
 from mailwatch.trust import Trust
 
 # The roll-out was Amazon.co.jp's (domain section 2): its days are Japanese days wherever mailwatch runs.

@@ -7,8 +7,9 @@ import sqlite3
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from mailwatch.amazon.details import Item
 from mailwatch.database import Database
-from mailwatch.notice import Item, Kind, Route
+from mailwatch.notice import Kind, Route
 from mailwatch.request import Sighting
 from mailwatch.trust import Trust
 

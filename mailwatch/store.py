@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mailwatch import request, rows
+from mailwatch.amazon.details import Item
 from mailwatch.database import Database
-from mailwatch.notice import Item, Kind, Notice
+from mailwatch.notice import Kind, Notice
 from mailwatch.outbox import Outbox
 from mailwatch.request import Action, Decision, Known, Rules, Sighting, State
 from mailwatch.trust import Trust

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from mailwatch.alert import Alert
+from mailwatch.amazon.details import Item
 from mailwatch.amazon.marketplace import order_page
 from mailwatch.catalogue import Language, say
-from mailwatch.notice import Item
 from mailwatch.trust import Trust
 
 _LIMIT_VALUE = 120
