@@ -5,12 +5,13 @@ Results go to stdout, everything else to stderr. Heavy modules are imported by t
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import ssl
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -135,13 +136,22 @@ def _stop_on_signals() -> threading.Event:
     return stop
 
 
+def _reading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say whose Authentication-Results count."""
+    for made in (
+        click.option("--received-by", multiple=True, metavar="HOST", help=_help("received_by")),
+        click.option("--authserv-id", metavar="ID", help=_help("authserv_id")),
+        click.option("--account", metavar="NAME", help=_help("account")),
+    ):
+        command = made(command)
+    return command
+
+
 @_mailwatch.command(help=_help("scan"))
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path(path_type=Path))
 @click.option("--json", "is_json", is_flag=True, help=_help("json"))
 @click.option("--store", "store_dir", type=click.Path(path_type=Path), metavar="FOLDER", help=_help("store"))
-@click.option("--account", metavar="NAME", help=_help("account"))
-@click.option("--authserv-id", metavar="ID", help=_help("authserv_id"))
-@click.option("--received-by", multiple=True, metavar="HOST", help=_help("received_by"))
+@_reading_options
 @click.option("--seller", metavar="NAME", help=_help("seller"))
 @click.option("--rollout-start", metavar="DATE", help=_help("rollout_start"))
 @click.option("--rollout-days", type=click.IntRange(0, 3650), metavar="DAYS", help=_help("rollout_days"))
@@ -154,6 +164,57 @@ def scan(ctx: click.Context, /, paths: tuple[Path, ...], is_json: bool, store_di
     settings = scan_command.settings(config, given)
     code = scan_command.run(list(paths), settings, store_dir, is_json, config.watch.language if config else _LOCALE)
     ctx.exit(code)
+
+
+@_mailwatch.command(help=_help("explain"))
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--json", "is_json", is_flag=True, help=_help("json"))
+@click.option("--anonymise", is_flag=True, help=_help("anonymise"))
+@_reading_options
+@click.pass_context
+def explain(ctx: click.Context, /, file: Path, is_json: bool, anonymise: bool, **given: Any) -> None:
+    from mailwatch import anonymise as masking  # noqa: PLC0415
+    from mailwatch import explain as explaining
+    from mailwatch import message, scan_command
+
+    config = _load_if_there(ctx)
+    use = scan_command.settings(config, given)
+    mail = scan_command.read_file(file)
+    if anonymise:
+        sys.stdout.buffer.write(masking.copy(mail, use.templates))
+        return
+    parsed = message.parse(mail)
+    if is_json:
+        click.echo(json.dumps(explaining.as_json(parsed, use.provider, use.templates), ensure_ascii=False))
+    else:
+        language = config.watch.language if config else _LOCALE
+        click.echo(explaining.as_text(parsed, use.provider, use.templates, language))
+
+
+@_mailwatch.group(help=_help("templates"))
+def templates() -> None:
+    pass
+
+
+@templates.command("list", help=_help("templates_list"))
+@click.option("--json", "is_json", is_flag=True, help=_help("json"))
+@click.pass_context
+def templates_list(ctx: click.Context, is_json: bool) -> None:
+    from mailwatch import templates_command  # noqa: PLC0415
+
+    config = _load_if_there(ctx)
+    templates_command.show(config, is_json, config.watch.language if config else _LOCALE)
+
+
+@templates.command("test", help=_help("templates_test"))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path(path_type=Path))
+@click.option("--json", "is_json", is_flag=True, help=_help("json"))
+@click.pass_context
+def templates_test(ctx: click.Context, paths: tuple[Path, ...], is_json: bool) -> None:
+    from mailwatch import templates_command  # noqa: PLC0415
+
+    config = _load_if_there(ctx)
+    templates_command.test(list(paths), config, is_json, config.watch.language if config else _LOCALE)
 
 
 def server_of(account: Account) -> Server:

@@ -62,12 +62,12 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a mail is, with the signals that said so (for `explain`)."""
+    """What a mail is, and by which of the ways (`why`, a catalogue word for `explain`)."""
 
     kind: Kind
+    why: str
     route: Route | None = None
     template: str | None = None
-    signals: tuple[str, ...] = ()
     wish_word: str | None = None
 
 
@@ -79,39 +79,58 @@ _PRODUCT_WORDS = re.compile(r"ノイズ[・-]?キャンセ\w*|ノイキャン\w*
 _REPLY = re.compile(r"^(?:re|aw|sv|rv|回答|返信|返)(?:\[\d+\])?:", re.IGNORECASE)
 
 
-def read(message: Message, provider: Provider, templates: Templates) -> tuple[Notice, ...]:
-    """What the message says: one notice for each order it tells of, at least one (which may be `ignored`)."""
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """All that was found on the way to a verdict: what `read` builds its notices from, and `explain` shows."""
+
+    origin: From
+    trust: Trust
+    parts: Parts
+    matches: tuple[Match, ...]
+    verdict: Verdict
+
+
+def examine(message: Message, provider: Provider, templates: Templates) -> Examined:
+    """Look at a message from every side and come to a verdict."""
     origin = sender.classify(message.display_name, message.address)
     trust = judge(message, origin, provider)
     parts = details.split(message, origin, templates)
-    verdict = _verdict(message, origin, trust, parts, templates)
-    domain = message.address.rpartition("@")[2] if message.address else None
-    base = Notice(
-        verdict.kind,
-        trust,
-        route=verdict.route,
-        template=verdict.template,
-        marketplace=origin.marketplace.code if origin.marketplace else None,
-        sender_domain=domain,
-    )
-    if verdict.kind is Kind.IGNORED:
-        return (base,)
-    return _with_orders(base, verdict, parts)
-
-
-def _verdict(message: Message, origin: From, trust: Trust, parts: Parts, templates: Templates) -> Verdict:
     matches = template.match(templates, _signals(message, origin, parts))
+    return Examined(origin, trust, parts, tuple(matches), _verdict(message, origin, trust, parts, matches))
+
+
+def read(message: Message, provider: Provider, templates: Templates) -> tuple[Notice, ...]:
+    """What the message says: one notice for each order it tells of, at least one (which may be `ignored`)."""
+    found = examine(message, provider, templates)
+    base = Notice(
+        found.verdict.kind,
+        found.trust,
+        route=found.verdict.route,
+        template=found.verdict.template,
+        marketplace=found.origin.marketplace.code if found.origin.marketplace else None,
+        sender_domain=message.address.rpartition("@")[2] if message.address else None,
+    )
+    if found.verdict.kind is Kind.IGNORED:
+        return (base,)
+    return _with_orders(base, found.verdict, found.parts)
+
+
+def _verdict(  # noqa: PLR0911 - one return a way to a verdict, in their order
+    message: Message, origin: From, trust: Trust, parts: Parts, matches: list[Match]
+) -> Verdict:
     if known := _known_form(matches):
         return _verdict_of(known, trust)
     if trust is Trust.FORGED:
-        return Verdict(Kind.IGNORED)
+        return Verdict(Kind.IGNORED, "forged")
     if origin.sender is Sender.BUYER and (word := wish.asks(parts.own.words)):
-        return Verdict(Kind.WISH, Route.MESSAGE, signals=("own words",), wish_word=word)
-    if _conflict(matches) or _speaks(origin, parts):
-        return Verdict(Kind.POSSIBLE, _route_of(origin))
+        return Verdict(Kind.WISH, "wish", Route.MESSAGE, wish_word=word)
+    if _conflict(matches):
+        return Verdict(Kind.POSSIBLE, "conflict", _route_of(origin))
+    if _speaks(origin, parts):
+        return Verdict(Kind.POSSIBLE, "speaks", _route_of(origin))
     if _is_unreadable(message, origin):
-        return Verdict(Kind.UNREADABLE, _route_of(origin))
-    return Verdict(Kind.IGNORED)
+        return Verdict(Kind.UNREADABLE, "unreadable", _route_of(origin))
+    return Verdict(Kind.IGNORED, "nothing")
 
 
 def _signals(message: Message, origin: From, parts: Parts) -> Signals:
@@ -140,10 +159,12 @@ def _conflict(matches: list[Match]) -> bool:
 
 def _verdict_of(known: Match, trust: Trust) -> Verdict:
     form: Template = known.template
-    if form.kind == "ignored" or (form.kind != "request" and trust is Trust.FORGED):
-        return Verdict(Kind.IGNORED, template=form.id, signals=known.signals)
+    if form.kind == "ignored":
+        return Verdict(Kind.IGNORED, "neighbour", template=form.id)
+    if form.kind != "request" and trust is Trust.FORGED:
+        return Verdict(Kind.IGNORED, "forged", template=form.id)
     route = Route(form.route) if form.route else None
-    return Verdict(Kind(form.kind), route, form.id, known.signals)
+    return Verdict(Kind(form.kind), "template", route, form.id)
 
 
 def _speaks(origin: From, parts: Parts) -> bool:

@@ -19,7 +19,7 @@ from mailwatch.amazon.template import Templates
 from mailwatch.catalogue import Language, say, say_fault
 from mailwatch.config import Config, parse_duration
 from mailwatch.errors import Fault, UsageError
-from mailwatch.message import Message
+from mailwatch.message import LIMIT_MAIL, Message
 from mailwatch.notice import Kind
 from mailwatch.request import Rollout, Rules
 from mailwatch.scan import Found
@@ -52,17 +52,17 @@ def settings(config: Config | None, given: dict[str, Any]) -> Settings:
     provider = Provider(
         given["authserv_id"] or made.provider.authserv_id, tuple(given["received_by"]) or made.provider.received_by
     )
-    return replace(made, provider=provider, seller=given["seller"] or made.seller, rules=_rules(made.rules, given))
+    return replace(made, provider=provider, seller=given.get("seller") or made.seller, rules=_rules(made.rules, given))
 
 
 def _rules(rules: Rules, given: dict[str, Any]) -> Rules:
     rollout = rules.rollout
-    if (start := given["rollout_start"]) is not None:
+    if (start := given.get("rollout_start")) is not None:
         rollout = replace(rollout, start=_date(start))
-    if (days := given["rollout_days"]) is not None:
+    if (days := given.get("rollout_days")) is not None:
         rollout = replace(rollout, days=days)
     merge = rules.merge_within
-    if (text := given["merge_within"]) is not None:
+    if (text := given.get("merge_within")) is not None:
         merge = _duration(text)
     return Rules(Rollout(rollout.start, rollout.days), merge)
 
@@ -79,6 +79,15 @@ def _duration(text: str) -> timedelta:
     if found is None:
         raise UsageError("scan.bad_duration", value=text)
     return found
+
+
+def read_file(path: Path) -> bytes:
+    """One mail's bytes. Raises `UsageError`."""
+    try:
+        with path.open("rb") as file:
+            return file.read(LIMIT_MAIL)
+    except OSError as fault:
+        raise UsageError("scan.unreadable_file", path=path, why=fault.strerror or type(fault).__name__) from None
 
 
 def run(paths: list[Path], use: Settings, store_dir: Path | None, is_json: bool, language: Language) -> int:

@@ -132,7 +132,7 @@ def _linked(links: tuple[str, ...]) -> tuple[str, ...]:
 
 def _head_of_relay(text: str) -> str:
     """Where the buyer's words could not be told from Amazon's: only `# <id>:` and item lines are surely Amazon's."""
-    lines = [line for line in text.split("\n") if re.match(r"^\s*#\s*[0-90-9]{3}", line) or _RELAY_ITEM.match(line)]
+    lines = [line for line in text.split("\n") if re.match(r"^\s*#\s*\d{3}", line) or _RELAY_ITEM.match(line)]
     return "\n".join(lines)
 
 

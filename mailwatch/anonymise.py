@@ -1,0 +1,161 @@
+"""A copy of a mail in which nobody can be found any more, for a seller to send in an unknown form.
+
+Replaced, the same by the same everywhere: order IDs and other numbers digit by digit, addresses but Amazon's own
+functional ones, names before 様, what stands in links beyond the host. The buyer's own words keep only cancelling words
+and marks. Header fields that say who or by which way are left out or made anew. Charset, transfer encoding, layout and
+every other word stay, for they are what makes a form.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import hashlib
+import re
+import secrets
+from collections.abc import Callable
+from email.message import Message as MimePart
+
+from mailwatch.amazon import sender, wish
+from mailwatch.amazon.sender import Sender
+from mailwatch.amazon.template import Templates
+from mailwatch.charset import decode
+from mailwatch.message import LIMIT_MAIL, Message, header_block, header_fields, parse
+
+_KEPT = ("from", "subject", "date", "mime-version", "content-type", "content-transfer-encoding")
+_ADDRESS = re.compile(r"[0-9A-Za-z._%+-]+@[0-9A-Za-z.-]+\.[A-Za-z]{2,}")
+_LINK = re.compile(r"(https?://[0-9A-Za-z.-]+)(/[^\s\"'<>]*)")
+_DIGITS = re.compile("[0-9\uff10-\uff19]+")
+_TOKEN = re.compile(r"\b(?=[0-9A-Za-z_-]*[0-9])(?=[0-9A-Za-z_-]*[A-Za-z])[0-9A-Za-z_-]{8,}\b")
+_NAME_LETTER = "[\u3005\u30a1-\u30fa\u30fc\u4e00-\u9fffA-Za-z]"
+_NAME = re.compile(rf"{_NAME_LETTER}{{1,12}}(?:[ \u3000]{_NAME_LETTER}{{1,12}})?(?=\s?(?:様|さま|さん))")
+_FUNCTIONAL = re.compile(r"^[a-z][a-z-]{2,40}$")
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+def copy(mail: bytes, templates: Templates) -> bytes:
+    """The anonymised mail, with a header that says so."""
+    mail = mail[:LIMIT_MAIL]
+    replaced = _Replaced(parse(mail), templates)
+    tree = email.message_from_bytes(mail, policy=email.policy.compat32)
+    for part in tree.walk():
+        if part.is_multipart():
+            continue
+        if part.get_content_maintype() == "text":
+            _rewrite(part, replaced)
+        else:
+            part.set_payload("")
+    body = tree.as_bytes(policy=email.policy.compat32).split(b"\n\n", 1)[-1]
+    return _header(mail, replaced) + b"\r\n\r\n" + body
+
+
+class _Replaced:
+    """Consistent within one copy, different in the next: nothing can be looked up."""
+
+    def __init__(self, parsed: Message, templates: Templates) -> None:
+        self._key = secrets.token_bytes(16)
+        origin = sender.classify(parsed.display_name, parsed.address)
+        self.is_buyer = origin.sender is Sender.BUYER
+        own = wish.own_words(parsed.plain, parsed.html.quoted, parsed.html.text, templates)
+        self._own = [line.strip() for line in own.words.split("\n") if line.strip()] if self.is_buyer else []
+
+    def text(self, text: str) -> str:
+        """The text with everything that names somebody replaced."""
+        for line in self._own:
+            text = text.replace(line, self._masked(line))
+        text = _LINK.sub(lambda found: found[1] + "/…", text)
+        text = _ADDRESS.sub(lambda found: self.address(found[0]), text)
+        text = _NAME.sub("購入者", text)
+        text = _TOKEN.sub(lambda found: self._token(found[0]), text)
+        return _DIGITS.sub(lambda found: self._number(found[0]), text)
+
+    def address(self, address: str) -> str:
+        """Amazon's functional addresses stay; any other local part becomes another."""
+        local, _, domain = address.rpartition("@")
+        origin = sender.classify("", address.lower())
+        if origin.is_amazon and _FUNCTIONAL.match(local) and origin.sender is not Sender.BUYER:
+            return address
+        return f"{self._digest(local)[:15]}@{domain if origin.is_amazon else 'example.com'}"
+
+    def _masked(self, line: str) -> str:
+        """The buyer's words with every letter but those of cancelling words as 〇."""
+        word = wish.asks(line)
+        kept = word if word and word in line else ""
+        return kept.join(_LETTER.sub("〇", piece) for piece in line.split(kept)) if kept else _LETTER.sub("〇", line)
+
+    def _number(self, digits: str) -> str:
+        """Short numbers stay (quantities, parts of a date); long ones become others of the same length."""
+        if len(digits) < 5:
+            return digits if len(digits) != 3 else self._other(digits)
+        return self._other(digits)
+
+    def _other(self, digits: str) -> str:
+        made = int(self._digest(digits), 16)
+        return str(made)[-len(digits) :].rjust(len(digits), "7")
+
+    def _token(self, token: str) -> str:
+        return self._digest(token)[: len(token)].upper() if token.isupper() else self._digest(token)[: len(token)]
+
+    def _digest(self, text: str) -> str:
+        return hashlib.blake2b(text.encode("utf-8", "replace"), key=self._key).hexdigest()
+
+
+def _rewrite(part: MimePart, replaced: _Replaced) -> None:
+    """Replace a part's text in place, in its own charset and transfer encoding where they can hold it."""
+    data = part.get_payload(decode=True)
+    charset = str(part.get_param("charset", "utf-8"))
+    text = replaced.text(decode(data if isinstance(data, bytes) else b"", charset).text)
+    encoding = str(part.get("Content-Transfer-Encoding", "")).lower()
+    raw = _encoded(text, charset)
+    if raw is None:
+        part.set_param("charset", "utf-8")
+        raw = text.encode("utf-8", "replace")
+    del part["Content-Transfer-Encoding"]
+    if encoding in {"base64", "quoted-printable"}:
+        part.set_payload(raw)
+        part["Content-Transfer-Encoding"] = encoding
+        _ENCODE[encoding](part, raw)
+    else:
+        part.set_payload(raw.decode("ascii", "surrogateescape"))
+        part["Content-Transfer-Encoding"] = encoding or "8bit"
+
+
+def _encoded(text: str, charset: str) -> bytes | None:
+    try:
+        return text.encode(charset)
+    except (LookupError, UnicodeError):
+        return None
+
+
+def _base64(part: MimePart, raw: bytes) -> None:
+    import base64  # noqa: PLC0415
+
+    part.set_payload(base64.encodebytes(raw).decode("ascii"))
+
+
+def _quoted(part: MimePart, raw: bytes) -> None:
+    import quopri  # noqa: PLC0415
+
+    part.set_payload(quopri.encodestring(raw).decode("ascii"))
+
+
+_ENCODE: dict[str, Callable[[MimePart, bytes], None]] = {"base64": _base64, "quoted-printable": _quoted}
+
+
+def _header(mail: bytes, replaced: _Replaced) -> bytes:
+    """The few fields that a form is known by; Subject and From in UTF-8 encoded words."""
+    from email.header import Header  # noqa: PLC0415
+
+    lines = ["X-Mailwatch-Sample: anonymised"]
+    for field in header_fields(header_block(mail)):
+        if field.name not in _KEPT:
+            continue
+        value = field.text if field.name in {"from", "subject"} else field.raw.decode("ascii", "replace")
+        if field.name == "from":
+            name = "Amazon" if "amazon" in value.lower() and not replaced.is_buyer else "購入者"
+            found = _ADDRESS.search(value)
+            value = f"{Header(name, 'utf-8').encode()} <{replaced.address(found[0]) if found else 'unreadable'}>"
+        elif field.name == "subject":
+            value = Header(replaced.text(value), "utf-8").encode()
+        lines.append(f"{field.name.title()}: {value}")
+    return "\r\n".join(line.replace("\n", "\r\n ") for line in lines).encode("ascii", "replace")
