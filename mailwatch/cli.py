@@ -24,6 +24,7 @@ from mailwatch.errors import ConfigurationError, Fault, MailwatchError
 if TYPE_CHECKING:
     from mailwatch.config import Account, Config
     from mailwatch.mailbox import Server
+    from mailwatch.watch import Watch
 
 _LOCALE: Language = preferred(os.environ)
 _EXIT_NOT_WELL = 1
@@ -65,7 +66,7 @@ def main() -> NoReturn:
 
 @_mailwatch.command(help=_help("demo"))
 def demo() -> None:
-    from mailwatch import demo as played  # noqa: PLC0415
+    from mailwatch import demo as played
 
     sys.exit(played.play(_LOCALE))
 
@@ -73,7 +74,7 @@ def demo() -> None:
 @_mailwatch.command(help=_help("check"))
 @click.pass_context
 def check(ctx: click.Context) -> None:
-    from mailwatch import check as checking  # noqa: PLC0415
+    from mailwatch import check as checking
 
     path, config = _load(ctx)
     language = config.watch.language
@@ -91,21 +92,19 @@ def check(ctx: click.Context) -> None:
 @_mailwatch.command(help=_help("run"))
 @click.pass_context
 def run(ctx: click.Context) -> None:
-    from mailwatch import log, transport  # noqa: PLC0415
-    from mailwatch.clock import Clock  # noqa: PLC0415
-    from mailwatch.database import RunLock  # noqa: PLC0415
-    from mailwatch.watch import Watch, prepare  # noqa: PLC0415
+    from mailwatch import log, transport
+    from mailwatch.clock import Clock
+    from mailwatch.database import RunLock
+    from mailwatch.watch import Watch, prepare
 
     _, config = _load(ctx)
-    for account in config.accounts:
-        account.password()
     stop = _stop_on_signals()
     lock = RunLock(config.watch.state_dir)
     prepare(config.watch.state_dir, config, Clock())
     watch = Watch(config, server_of, lambda channel: transport.sender(channel.url))
     watch.start()
     log.started(__version__, len(config.accounts), len(config.channels))
-    _warm_up(watch.folders, stop)
+    _warm_up(config, watch, stop)
     stop.wait()
     if not watch.stop():
         # A thread hangs in a library; all that is promised is on disk.
@@ -115,16 +114,18 @@ def run(ctx: click.Context) -> None:
     log.stopped("signal")
 
 
-def _warm_up(folders: Iterable[Any], stop: threading.Event) -> None:
-    """Load apprise while the first folder waits, so that the first alert does not."""
-    from mailwatch import transport  # noqa: PLC0415
+def _warm_up(config: Config, watch: Watch, stop: threading.Event) -> None:
+    """Load apprise while the first folder waits, so that the first alert does not; and name channels it can't use."""
+    from mailwatch import log, transport
 
     def load() -> None:
-        for folder in folders:
-            folder.is_watching.wait(30)
-            break
-        if not stop.is_set():
-            transport.warm_up()
+        watch.folders[0].is_watching.wait(30)
+        if stop.is_set():
+            return
+        transport.warm_up()
+        for channel in config.channels:
+            if not transport.is_usable(channel.url):
+                log.channel_unusable(channel.name)
 
     threading.Thread(target=load, name="warm-up", daemon=True).start()
 
@@ -158,7 +159,7 @@ def _reading_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--merge-within", metavar="TIME", help=_help("merge_within"))
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[Path, ...], is_json: bool, store_dir: Path | None, **given: Any) -> None:
-    from mailwatch import scan_command  # noqa: PLC0415
+    from mailwatch import scan_command
 
     config = _load_if_there(ctx)
     settings = scan_command.settings(config, given)
@@ -173,7 +174,7 @@ def scan(ctx: click.Context, /, paths: tuple[Path, ...], is_json: bool, store_di
 @_reading_options
 @click.pass_context
 def explain(ctx: click.Context, /, file: Path, is_json: bool, anonymise: bool, **given: Any) -> None:
-    from mailwatch import anonymise as masking  # noqa: PLC0415
+    from mailwatch import anonymise as masking
     from mailwatch import explain as explaining
     from mailwatch import message, scan_command
 
@@ -200,7 +201,7 @@ def templates() -> None:
 @click.option("--json", "is_json", is_flag=True, help=_help("json"))
 @click.pass_context
 def templates_list(ctx: click.Context, is_json: bool) -> None:
-    from mailwatch import templates_command  # noqa: PLC0415
+    from mailwatch import templates_command
 
     config = _load_if_there(ctx)
     templates_command.show(config, is_json, config.watch.language if config else _LOCALE)
@@ -211,7 +212,7 @@ def templates_list(ctx: click.Context, is_json: bool) -> None:
 @click.option("--json", "is_json", is_flag=True, help=_help("json"))
 @click.pass_context
 def templates_test(ctx: click.Context, paths: tuple[Path, ...], is_json: bool) -> None:
-    from mailwatch import templates_command  # noqa: PLC0415
+    from mailwatch import templates_command
 
     config = _load_if_there(ctx)
     templates_command.test(list(paths), config, is_json, config.watch.language if config else _LOCALE)
@@ -219,7 +220,7 @@ def templates_test(ctx: click.Context, paths: tuple[Path, ...], is_json: bool) -
 
 def server_of(account: Account) -> Server:
     """The IMAP server of an account, its password read now, one TLS context a process."""
-    from mailwatch.mailbox import Server  # noqa: PLC0415
+    from mailwatch.mailbox import Server
 
     tls = None if account.is_plain else _tls(account.ca_file)
     return Server(account.host, account.port, tls, account.user, account.password())
@@ -236,16 +237,18 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _path(ctx: click.Context) -> Path:
-    from mailwatch import config  # noqa: PLC0415
+    from mailwatch import config
 
     return config.find(ctx.find_root().obj, os.environ)
 
 
 def _load(ctx: click.Context) -> tuple[Path, Config]:
-    from mailwatch import config, transport  # noqa: PLC0415
+    from mailwatch import config, transport
 
     path = _path(ctx)
     loaded = config.load(path, os.environ)
+    if faults := config.password_faults(loaded):
+        raise ConfigurationError(faults)
     unusable = [
         channel for channel in loaded.channels if ctx.command.name == "check" and not transport.is_usable(channel.url)
     ]
@@ -258,7 +261,7 @@ def _load(ctx: click.Context) -> tuple[Path, Config]:
 
 def _load_if_there(ctx: click.Context) -> Config | None:
     """For `scan`: a configuration that was named must be good; one that is only found may be absent."""
-    from mailwatch import config  # noqa: PLC0415
+    from mailwatch import config
 
     path = _path(ctx)
     is_named = bool(ctx.find_root().obj or os.environ.get("MAILWATCH_CONFIG"))
@@ -266,7 +269,7 @@ def _load_if_there(ctx: click.Context) -> Config | None:
 
 
 def _language(ctx: click.Context) -> Language:
-    from mailwatch import config  # noqa: PLC0415
+    from mailwatch import config
 
     return config.language_of(_path(ctx), os.environ)
 

@@ -169,7 +169,7 @@ def _config(state_dir: Path, language: Language) -> Config:
 def _server() -> Iterator[int]:
     """pymap in a process of its own, on a free loopback port, empty and forgotten at the end."""
     try:
-        import pymap  # noqa: F401, PLC0415 - an extra: its absence gets a sentence
+        import pymap  # noqa: F401 - an extra: its absence gets a sentence
     except ImportError:
         raise UsageError("demo.no_pymap") from None
     with socket.create_server(("127.0.0.1", 0)) as probe:

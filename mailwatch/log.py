@@ -104,6 +104,11 @@ def channel_removed(channel: str, rows: int) -> None:
     _write(_WARNING, "channel_removed", channel=channel, rows=rows)
 
 
+def channel_unusable(channel: str) -> None:
+    """apprise does not take a channel's URL: what is owed to it waits."""
+    _write(_ERROR, "channel_unusable", channel=channel)
+
+
 def worker_failed(where: str, error: BaseException, retry_in: float) -> None:
     """A worker met something unforeseen and starts again; the place is named, never the value."""
     trace = error.__traceback__

@@ -68,7 +68,7 @@ def is_usable(url: Secret) -> bool:
 def warm_up() -> None:
     """Load apprise and its plugins, 0.2 s and 18 MiB: in the background, once the first folder is watched."""
     _quiet()
-    import apprise  # noqa: PLC0415 - design section 7: nothing heavy before the first IDLE
+    import apprise
 
     apprise.Apprise().add("json://localhost")
 
@@ -87,7 +87,7 @@ _seen: contextvars.ContextVar[_Seen] = contextvars.ContextVar("seen")
 
 
 def _send(url: Secret, text: Text) -> Outcome:
-    import apprise  # noqa: PLC0415 - as in warm_up
+    import apprise
 
     service = _apprise(url)
     if not service:
@@ -116,7 +116,7 @@ def _outcome(accepted: bool, seen: _Seen) -> Outcome:
 def _apprise(url: Secret) -> Any:
     """A fresh apprise object for one URL, or None where it is refused."""
     _quiet()
-    import apprise  # noqa: PLC0415 - as in warm_up
+    import apprise
 
     asset = apprise.AppriseAsset(
         app_id="mailwatch",
@@ -150,7 +150,7 @@ def _quiet() -> None:
 @cache
 def _observe_requests() -> None:
     """Note status and Retry-After of each request that apprise makes: it reports only True or False."""
-    import requests  # noqa: PLC0415 - as in warm_up
+    import requests
 
     plain: Callable[..., Any] = requests.adapters.HTTPAdapter.send
 

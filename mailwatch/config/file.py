@@ -50,6 +50,17 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     return config
 
 
+def password_faults(config: Config) -> list[Fault]:
+    """The accounts whose password can't be read now, all of them."""
+    faults: list[Fault] = []
+    for account in config.accounts:
+        try:
+            account.password()
+        except ConfigurationError as fault:
+            faults += fault.faults
+    return faults
+
+
 def language_of(path: Path, environment: Mapping[str, str]) -> Language:
     """The language to complain in: the file's, where that much of it can be read, else the locale's."""
     try:
