@@ -77,6 +77,7 @@ def check(ctx: click.Context) -> None:
     from mailwatch import check as checking
 
     path, config = _load(ctx)
+    _raise_if_any(_channel_faults(config))
     language = config.watch.language
     click.echo(
         say("check.config_good", language, path=path, accounts=len(config.accounts), channels=len(config.channels))
@@ -243,20 +244,26 @@ def _path(ctx: click.Context) -> Path:
 
 
 def _load(ctx: click.Context) -> tuple[Path, Config]:
-    from mailwatch import config, transport
+    """For the commands that need one: where it is, and what it says, its passwords included."""
+    from mailwatch import config
 
     path = _path(ctx)
     loaded = config.load(path, os.environ)
-    if faults := config.password_faults(loaded):
-        raise ConfigurationError(faults)
-    unusable = [
-        channel for channel in loaded.channels if ctx.command.name == "check" and not transport.is_usable(channel.url)
-    ]
-    if unusable:
-        raise ConfigurationError(
-            [Fault("config.not_apprise", {"key": f"channels.{each.name}.url"}) for each in unusable]
-        )
+    _raise_if_any(config.password_faults(loaded))
     return path, loaded
+
+
+def _channel_faults(config: Config) -> list[Fault]:
+    """The channels whose URL apprise does not take; loads apprise, so not in `run` before its first IDLE."""
+    from mailwatch import transport
+
+    unusable = [channel for channel in config.channels if not transport.is_usable(channel.url)]
+    return [Fault("config.not_apprise", {"key": f"channels.{channel.name}.url"}) for channel in unusable]
+
+
+def _raise_if_any(faults: list[Fault]) -> None:
+    if faults:
+        raise ConfigurationError(faults)
 
 
 def _load_if_there(ctx: click.Context) -> Config | None:

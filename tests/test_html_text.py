@@ -131,6 +131,11 @@ def test_odd_text_gives_text_that_can_be_stored(page: str) -> None:
     html_text.read(page).text.encode("utf-8")
 
 
+@pytest.mark.parametrize("page", ["https://evil.example/x", "/etc/passwd", "letter.html", "<?xml version='1.0'?><p>x</p>"])
+def test_a_page_that_looks_like_a_place_is_only_text_and_brings_no_warning_to_stderr(page: str) -> None:
+    assert html_text.read(page).text in {page, "x"}
+
+
 MARKUP = st.lists(
     st.sampled_from(
         ["<p>", "</p>", "<pre style='-o-pre-wrap'>", "</pre>", "<td>", "<br>", "<!--", "-->", "<![CDATA[", "]]>", "<a href=", "'", '"', ">",
