@@ -16,7 +16,7 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.message import Message as MimePart
 from itertools import islice
@@ -40,6 +40,7 @@ _BLOCK_END = re.compile(rb"\r?\n[ \t]*\r?\n|\r\r")
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*(.*)$", re.DOTALL)
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _WORD = re.compile(rb"=\?([!-~]+?)(?:\*[^?]*)?\?([bBqQ])\?([^?]*)\?=")
+_CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CONTAINER = re.compile(rb"^content-type[ \t]*:\s*(?:multipart|message)/", re.IGNORECASE | re.MULTILINE)
 _BOUNDARY_LINE = re.compile(rb"^--[^\r\n]", re.MULTILINE)
@@ -116,15 +117,18 @@ def parse(mail: bytes) -> Message:
     parts = list(islice(_text_parts(tree), LIMIT_PARTS))
     defects = [] if parts or not tree.is_multipart() else ["the mail has no text part"]
     if not parts and _boundary_is_missing(tree):
-        parts = [_Text("plain", mail[len(header) :], None, flowed=False)]
+        parts = [_Text("plain", mail[len(header) :], None)]
     return _message(header, parts, defects)
 
 
 def assemble(header: bytes, parts: list[TextPart]) -> Message:
     """Parse a header block and the text parts fetched on their own; attachments were never fetched."""
-    texts = [
-        text for part in parts for text in _text_parts(email.message_from_bytes(part.mime + b"\r\n\r\n" + part.body))
-    ]
+    texts: list[_Text] = []
+    for part in parts:
+        read = _text_parts(email.message_from_bytes(part.mime + b"\r\n\r\n" + part.body))
+        # Cut by our own limit is no fault of the mail's.
+        is_capped = len(part.body) >= LIMIT_TEXT
+        texts += [replace(text, is_cut=False) if is_capped else text for text in read]
     return _message(header[:LIMIT_MAIL], texts, [] if texts else ["the mail has no text part"])
 
 
@@ -159,7 +163,9 @@ class _Text:
     subtype: str
     data: bytes
     charset: str | None
-    flowed: bool
+    is_flowed: bool = False
+    deletes_space: bool = False
+    is_cut: bool = False
 
 
 def _message(header: bytes, parts: list[_Text], defects: list[str]) -> Message:
@@ -169,12 +175,12 @@ def _message(header: bytes, parts: list[_Text], defects: list[str]) -> Message:
     plain, pages = [], []
     for part in parts:
         text, clean = decode(part.data[: LIMIT_TEXT if part.subtype != "html" else html_text.LIMIT], part.charset)
-        if not clean:
-            defects = [*defects, "some text could not be decoded"]
+        if not clean or part.is_cut:
+            defects = [*defects, "some text could not be read"]
         if part.subtype == "html":
             pages.append(html_text.read(text))
         else:
-            plain.append(_unflow(text) if part.flowed else text)
+            plain.append(_unflow(text, part.deletes_space) if part.is_flowed else text)
     message_id = first["message-id"].text if "message-id" in first else None
     return Message(
         fields=fields,
@@ -268,7 +274,9 @@ def _from_base64(content: bytes) -> bytes:
 
 def _address(raw: bytes) -> str | None:
     """One mailbox or None (RFC 5322 section 3.4, read by mail-parser)."""
-    line = re.sub(rb"[\x00-\x08\x0a-\x1f\x7f]+", b" ", raw[:4096])
+    line = raw[:4096].replace(b"\n", b"")
+    if _CONTROL_BYTES.search(line):
+        return None
     # Decoding words first would let an encoded name inject a second address, so mail-parser gets them as they are.
     found = mailparser.parse_from_bytes(b"From: " + line + b"\r\n\r\n").from_
     if len(found) != 1 or found[0][1].count("@") != 1:
@@ -305,21 +313,38 @@ def _text_parts(tree: MimePart) -> Iterator[_Text]:
 def _read_part(part: MimePart) -> _Text:
     subtype = "html" if part.get_content_subtype() == "html" else "plain"
     parameters = dict(part.get_params(failobj=[]) or [])
-    flowed = str(parameters.get("format", "")).lower() == "flowed"
-    charset = str(parameters["charset"]) if "charset" in parameters else None
-    return _Text(subtype, _part_bytes(part), charset, flowed)
+    data, is_cut = _part_bytes(part)
+    return _Text(
+        subtype,
+        data,
+        charset=str(parameters["charset"]) if "charset" in parameters else None,
+        is_flowed=str(parameters.get("format", "")).lower() == "flowed",
+        deletes_space=str(parameters.get("delsp", "")).lower() == "yes",
+        is_cut=is_cut,
+    )
 
 
-def _part_bytes(part: MimePart) -> bytes:
-    """The part's bytes without their transfer encoding; never the library's idea of their charset."""
+def _part_bytes(part: MimePart) -> tuple[bytes, bool]:
+    """The part's bytes without their transfer encoding, and whether base64 ends in the middle.
+
+    Never the library's idea of their charset; and its base64 gives cut text back undecoded.
+    """
+    is_base64 = str(part.get("Content-Transfer-Encoding", "")).strip().lower() == "base64"
+    if is_base64:
+        del part["Content-Transfer-Encoding"]
     data = part.get_payload(decode=True)
-    return data if isinstance(data, bytes) else b""
+    if not isinstance(data, bytes):
+        return b"", False
+    if not is_base64:
+        return data, False
+    return _from_base64(data), len(re.sub(rb"[^A-Za-z0-9+/=]", b"", data)) % 4 != 0
 
 
 def _boundary_is_missing(tree: MimePart) -> bool:
     return tree.get_content_maintype() == "multipart" and not tree.is_multipart()
 
 
-def _unflow(text: str) -> str:
-    """format=flowed (RFC 3676): a line that ends in a blank goes on in the next."""
-    return re.sub(r"(?<=[^\s]) \r?\n(?!-- )", " ", text)
+def _unflow(text: str, deletes_space: bool) -> str:
+    """format=flowed (RFC 3676): a line that ends in a blank goes on in the next; a signature mark does not."""
+    flowing = r"(?m)^(?!-- \r?$)(.*[^\s]) \r?\n(?!-- \r?$)"
+    return re.sub(flowing, r"\1" if deletes_space else r"\1 ", text)

@@ -73,7 +73,18 @@ class Verdict:
 
 _ASKS_SELLER = "購入者"
 _SPEAKS_OF_CANCELLING = re.compile(
-    r"キャンセル|キヤンセル|きゃんせる|取り?消|取りけ[しす]|cancel|stornier|storno|annull|annul|anulaci|cancelac"
+    r"キャンセル|キヤンセル|きゃんせる|取り?消|取りけ[しす]|取り?[やや止]め|注文の中止|cancel|storn|annul|anulaci|anular"
+)
+# What would happen is not what happened: 「購入者がキャンセルをリクエストした場合」. Not over a line's or sentence's end.
+_CONDITIONAL = re.compile(
+    r"(?:購入者|お客様)?[がはの]?(?:注文の)?(?:キャンセル|取り?消し?)[^。、\x1e]{0,16}?"
+    r"(?:場合|際[はにの]|したら|れば|方法|機能|できます|できる|手順)"
+    r"|(?:if|when|whenever|once)(?:a|an|the|your)?(?:buyer|customer)[^.\x1e]{0,40}?cancel\w{0,8}"
+)
+# Why it was cancelled: 「購入者がキャンセルをリクエストしたため、注文をキャンセルしました」.
+_CAUSE = re.compile(
+    r"(?:購入者|お客様|注文者)[^。\x1e]{0,40}?(?:ため|ので|に応じ|により|によって|に基づ|を受け)|理由:?(?:購入者|お客様)[^。\x1e]{0,30}"
+    r"|(?:because|as|since)the(?:buyer|customer)[^.\x1e]{0,40}?cancel\w{0,8}|(?:at|per)the(?:buyer|customer)'?s?request"
 )
 _PRODUCT_WORDS = re.compile(r"ノイズ[・-]?キャンセ\w*|ノイキャン\w*|noise-?cancel\w*|キャンセリング")
 _REPLY = re.compile(r"^(?:re|aw|sv|rv|回答|返信|返)(?:\[\d+\])?:", re.IGNORECASE)
@@ -95,7 +106,7 @@ def examine(message: Message, provider: Provider, templates: Templates) -> Exami
     origin = sender.classify(message.display_name, message.address)
     trust = judge(message, origin, provider)
     parts = details.split(message, origin, templates)
-    matches = template.match(templates, _signals(message, origin, parts))
+    matches = _matches(message, origin, parts, templates)
     return Examined(origin, trust, parts, tuple(matches), _verdict(message, origin, trust, parts, matches))
 
 
@@ -133,28 +144,47 @@ def _verdict(  # noqa: PLR0911 - one return a way to a verdict, in their order
     return Verdict(Kind.IGNORED, "nothing")
 
 
-def _signals(message: Message, origin: From, parts: Parts) -> Signals:
+def _matches(message: Message, origin: From, parts: Parts, templates: Templates) -> list[Match]:
+    """The forms of the mail. Where it reads as a request and as cancelled, what is only the cause of it is left out."""
+    lines = "\x1e".join(words.compact(line) for line in parts.frame.split("\n"))
+    body = _CONDITIONAL.sub("◇", lines)
+    matches = template.match(templates, _signals(message, origin, parts, body))
+    if {made.template.kind for made in matches} >= {"request", "cancelled"}:
+        return template.match(templates, _signals(message, origin, parts, _CAUSE.sub("◇", body)))
+    return matches
+
+
+def _signals(message: Message, origin: From, parts: Parts, body: str) -> Signals:
     return Signals(
         sender=origin.sender.value,
         address=message.address or "",
         subject=_without_products(words.compact(message.subject)),
-        body=_without_products(words.compact(parts.frame)),
+        body=_without_products(body.replace("\x1e", "")),
         has_order_id=bool(parts.orders),
     )
 
 
 def _known_form(matches: list[Match]) -> Match | None:
     """The form that decides: a known neighbour first, then the best; None where two contradict each other."""
+    if not matches or _conflict(matches):
+        return None
     neighbours = [made for made in matches if made.template.kind == "ignored"]
-    if neighbours:
-        return neighbours[0]
-    return None if _conflict(matches) or not matches else matches[0]
+    return neighbours[0] if neighbours else matches[0]
 
 
 def _conflict(matches: list[Match]) -> bool:
-    """A request by the body and a completed cancellation by the body, and no subject decides: a person must look."""
-    best = [made for made in matches if made.by_subject == matches[0].by_subject]
-    return len({made.template.kind for made in best}) > 1
+    """Two forms that can't both be, and nothing decides: a person must look.
+
+    A request and a completed cancellation, both by the body or both by the subject; or a neighbour by its subject whose
+    body holds a request's own sentence.
+    """
+    kinds = {made.template.kind for made in matches}
+    if {"ignored", "request"} <= kinds:
+        return any(made.template.kind == "request" and "body" in made.signals for made in matches) and any(
+            made.template.kind == "ignored" and made.signals for made in matches
+        )
+    best = {made.template.kind for made in matches if made.by_subject == matches[0].by_subject}
+    return {"request", "cancelled"} <= best and "ignored" not in kinds
 
 
 def _verdict_of(known: Match, trust: Trust) -> Verdict:

@@ -116,8 +116,9 @@ def _results(value: str | None) -> list[tuple[str, str, dict[str, str]]]:
 
 def _passes(results: list[tuple[str, str, dict[str, str]]], domain: str) -> bool:
     """DMARC pass of the From domain, or DKIM pass of an Amazon domain aligned with an Amazon From."""
-    dmarc = [properties for method, result, properties in results if method == "dmarc" and result == "pass"]
-    if any(
+    dmarc = [properties for method, _, properties in results if method == "dmarc"]
+    all_pass = all(result == "pass" for method, result, _ in results if method == "dmarc")
+    if all_pass and any(
         registered_domain(properties.get("header.from", domain)) == registered_domain(domain) for properties in dmarc
     ):
         return True
@@ -137,23 +138,22 @@ def _signer(properties: dict[str, str]) -> str:
 
 
 def _without_comments(value: str) -> str:
-    """RFC 5322 comments out, nested ones too; a counter, for 2,000 `(` broke a recursive reader (reliability 4.1)."""
+    """RFC 5322 comments out, nested ones too, and quoted strings made harmless.
+
+    A counter, for 2,000 `(` broke a recursive reader (reliability 4.1). The envelope sender's local part is the
+    attacker's to choose: `smtp.mailfrom="x; dmarc=pass"@evil.example` must not end a result.
+    """
     kept: list[str] = []
     depth, quoted, escaped = 0, False, False
     for character in value:
+        was_escaped, escaped = escaped, character == "\\" and not escaped
         if escaped:
-            escaped = False
-        elif character == "\\":
-            escaped = True
             continue
-        elif character == '"' and not depth:
+        if character == '"' and not depth and not was_escaped:
             quoted = not quoted
-        elif character == "(" and not quoted:
-            depth += 1
-        elif character == ")" and depth and not quoted:
-            depth -= 1
+        elif character in "()" and not quoted and not was_escaped:
+            depth = max(0, depth + (1 if character == "(" else -1))
             kept.append(" ")
-            continue
-        if not depth:
-            kept.append(character)
+        elif not depth:
+            kept.append(character if not quoted or character.isalnum() or character in ".@+-" else "_")
     return "".join(kept)

@@ -24,6 +24,8 @@ _OTHER_ORDER = re.compile(
     r"(?:関連|以前|過去|前回|元の|別の|他の|previous|related|other|earlier|original)(?:の|する|した)?[\s:：]*$",
     re.IGNORECASE,
 )
+_LIST_MARKS = re.compile(r"[\s,、，・;/と及びand]{1,12}")
+_URL = re.compile(r"https?://[^\s<>\"']{1,300}")
 _ORDER_LINK = re.compile(r"^https?://([0-9a-z.-]+)/.*?([0-9]{3}-[0-9]{7}-[0-9]{7})(?![0-9-])", re.IGNORECASE)
 
 _RELAY_ITEM = re.compile(r"^\s*(\d{1,4})\s*/\s*(\S.*?)\s*\[\s*asin\s*[:：]\s*([0-9a-z]{10})\s*\]\s*$", re.IGNORECASE)
@@ -103,19 +105,27 @@ def _places(parts: Parts) -> tuple[str, ...]:
     if in_subject:
         return _one_of_subject(in_subject, parts)
     in_frame = order_id.find(parts.frame)
-    labelled = order_id.unique([found for found in in_frame if _is_labelled(parts.frame, found)])
+    labelled = order_id.unique(_labelled_ones(parts.frame, in_frame))
     if labelled:
         return labelled
-    linked = _linked(parts.links)
+    linked = _linked((*parts.links, *_URL.findall(parts.frame)))
     return linked[:1] or order_id.unique(in_frame)[:1]
 
 
 def _one_of_subject(in_subject: tuple[str, ...], parts: Parts) -> tuple[str, ...]:
-    """Several IDs in the subject: those that the text labels too, else the first."""
-    if len(in_subject) == 1:
-        return in_subject
-    labelled = {found.order_id for found in order_id.find(parts.frame) if _is_labelled(parts.frame, found)}
-    return tuple(each for each in in_subject if each in labelled)[:1] or in_subject[:1]
+    """Several IDs in the subject are several orders, but where the text labels only some of them."""
+    labelled = {found.order_id for found in _labelled_ones(parts.frame, order_id.find(parts.frame))}
+    return tuple(each for each in in_subject if each in labelled) or in_subject
+
+
+def _labelled_ones(text: str, found: list[Found]) -> list[Found]:
+    """The IDs behind a label, and those that follow one in the same list with nothing between but marks."""
+    labelled: list[Found] = []
+    for each in found:
+        follows = labelled and _LIST_MARKS.fullmatch(text[labelled[-1].end : each.start])
+        if follows or _is_labelled(text, each):
+            labelled.append(each)
+    return labelled
 
 
 def _is_labelled(text: str, found: Found) -> bool:

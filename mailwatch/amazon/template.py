@@ -17,7 +17,7 @@ from mailwatch.amazon import words
 KINDS = ("request", "cancelled", "ignored")
 ROUTES = ("message", "notification")
 SPAN_SUBJECT = 40
-SPAN_BODY = 60
+SPAN_BODY = 45
 
 _LISTS = ("senders", "subject", "subject_starts", "body", "not_in_subject", "not_in_body")
 _TEXTS = ("id", "kind", "route", "seen")

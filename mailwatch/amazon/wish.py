@@ -16,11 +16,16 @@ from mailwatch.amazon.template import Templates
 _EXCERPT = 60
 _RULE = re.compile(r"^[\s>]*[-‐―─━=_]{3,}\s*(.*?)\s*[-‐―─━=_]{3,}\s*$")
 _QUOTE = re.compile(r"^\s*(?:>|＞|\|)")
-_REPLY_HEADER = re.compile(
-    r"^\s*(?:-{2,}\s*(?:original message|転送|元のメッセージ|forwarded)|_{10,}\s*$|on\b.{5,200}\bwrote\s*[:：]"
-    r"|(?:from|差出人|送信者|送信元)\s*[:：].*|.{0,40}\d{4}\s*[年/.-]\s*\d{1,2}\s*[月/.-]\s*\d{1,2}.{0,120}[:：]\s*$)",
+_REPLY_LINE = re.compile(
+    r"^\s*(?:-{2,}\s*(?:original message|転送|元のメッセージ|forwarded)|on\b.{5,200}\bwrote\s*[:：]"
+    r"|.{0,40}\d{4}\s*[年/.-]\s*\d{1,2}\s*[月/.-]\s*\d{1,2}.{0,120}[:：]\s*$)",
     re.IGNORECASE,
 )
+_FROM_LINE = re.compile(r"^\s*(?:from|差出人|送信者|送信元)\s*[:：]", re.IGNORECASE)
+_HEADER_LINE = re.compile(
+    r"^\s*(?:from|to|cc|subject|date|sent|差出人|送信者|送信元|宛先|件名|日付|日時|送信日時)\s*[:：]", re.IGNORECASE
+)
+_DATED_LINE = re.compile(r"^\s*(?:subject|date|sent|件名|日付|日時|送信日時)\s*[:：]", re.IGNORECASE)
 _SIGNATURE = re.compile(r"^-- ?$")
 
 
@@ -82,15 +87,19 @@ def excerpt(text: str, word: str) -> str:
 
 
 def _between_delimiters(text: str, templates: Templates) -> tuple[str, str] | None:
-    """(own words, the rest) of a text with delimiter lines; None where there is no opening one."""
+    """(own words, the rest) of a text with delimiter lines; None where there is no opening one.
+
+    A bare rule ends the words only where the mail has no closing delimiter: buyers draw rules too.
+    """
     inside: list[str] = []
     outside: list[str] = []
     opened = is_inside = False
-    for line in text.split("\n"):
-        label = _delimiter(line)
+    lines = [(line, _delimiter(line)) for line in text.split("\n")]
+    has_end = any(label and _is_one_of(label, templates.message_ends) for _, label in lines)
+    for line, label in lines:
         if label is not None and not is_inside and _is_one_of(label, templates.message_begins):
             opened = is_inside = True
-        elif label is not None and is_inside and (not label or _is_one_of(label, templates.message_ends)):
+        elif label is not None and is_inside and (_is_one_of(label, templates.message_ends) or not (label or has_end)):
             is_inside = False
         else:
             (inside if is_inside else outside).append(line)
@@ -111,12 +120,29 @@ def _cut(text: str) -> str:
     """Without quoted lines, signatures, and a reply header with the unmarked quote that follows it."""
     lines = text.split("\n")
     kept: list[str] = []
-    for at, line in enumerate(lines):
-        if _SIGNATURE.match(line) or (_REPLY_HEADER.match(line) and not _marks_its_quote(lines[at + 1 :])):
+    at = 0
+    while at < len(lines):
+        header = _reply_header(lines[at:])
+        if _SIGNATURE.match(lines[at]) or (header and not _marks_its_quote(lines[at + header :])):
             break
-        if not _QUOTE.match(line) and not _REPLY_HEADER.match(line):
-            kept.append(line)
+        if not header and not _QUOTE.match(lines[at]):
+            kept.append(lines[at])
+        at += header or 1
     return "\n".join(kept).strip()
+
+
+def _reply_header(lines: list[str]) -> int:
+    """How many lines of a reply header stand here; 0 where none does.
+
+    A lone `差出人:` is a letter's, and no header: one has a subject or a date beside it.
+    """
+    count = 1 if _REPLY_LINE.match(lines[0]) else 0
+    block = 0
+    while count + block < len(lines) and _HEADER_LINE.match(lines[count + block]):
+        block += 1
+    header = lines[count : count + block]
+    is_header = any(_FROM_LINE.match(line) for line in header) and any(_DATED_LINE.match(line) for line in header)
+    return count + block if is_header else count
 
 
 def _marks_its_quote(following: list[str]) -> bool:

@@ -9,7 +9,7 @@ from mailwatch.amazon.order_id import fold
 
 # NFKC is quadratic in alternating combining marks (40,000 marks took 2.5 s; traps section 2): small pieces only.
 _PIECE = 1000
-_IGNORED = re.compile(r"[\s\u00ad_*~\"'`]+")
+_IGNORED = re.compile(r"[\s\u00ad_*~\"'`\u2018\u2019]+")
 
 
 def normalise(text: str) -> str:
