@@ -75,7 +75,7 @@ _ASKS_SELLER = "購入者"
 _SPEAKS_OF_CANCELLING = re.compile(
     r"キャンセル|キヤンセル|きゃんせる|取り?消|取りけ[しす]|取り?[やや止]め|注文の中止|cancel|storn|annul|anulaci|anular"
 )
-# What would happen is not what happened: 「購入者がキャンセルをリクエストした場合」. Not over a line's or sentence's end.
+# What would happen is not what happened: 「リクエストした場合」. Never over the end of a line or sentence.
 _CONDITIONAL = re.compile(
     r"(?:購入者|お客様)?[がはの]?(?:注文の)?(?:キャンセル|取り?消し?)[^。、\x1e]{0,16}?"
     r"(?:場合|際[はにの]|したら|れば|方法|機能|できます|できる|手順)"

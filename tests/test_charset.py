@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mailwatch.charset import decode
 
-# JIS X 0208 row and cell, from the code tables, not from any codec: キャンセル, ① (row 13), ㈱ (row 13), 髙 (NEC row 92).
+# Row and cell of JIS X 0208 from the code tables, not from any codec: キャンセル, ① and ㈱ (row 13), 髙 (NEC row 92).
 CANCEL_JIS = b"\x1b$B%-%c%s%;%k\x1b(B"
 CIRCLED_JIS = b"\x1b$B\x2d\x21\x2d\x6a\x7c\x62\x1b(B"
 CIRCLED = "①㈱髙"
@@ -17,7 +17,9 @@ HALF_KANA = "ｷｬﾝｾﾙ"
 SENTENCE = "購入者が注文のキャンセルをリクエストしました。注文番号をご確認ください。"
 
 
-@pytest.mark.parametrize("name", [None, "iso-2022-jp", "ISO-2022-JP", "us-ascii", "utf-8", "cp50220", "CP50221", "cp50222"])
+@pytest.mark.parametrize(
+    "name", [None, "iso-2022-jp", "ISO-2022-JP", "us-ascii", "utf-8", "cp50220", "CP50221", "cp50222"]
+)
 def test_reads_iso_2022_jp_under_whatever_name_leaves_its_escapes_in_place(name: str | None) -> None:
     assert decode(b"Re: " + CANCEL_JIS + b" 249", name) == ("Re: キャンセル 249", True)
 
@@ -103,7 +105,9 @@ def test_no_charset_outside_the_list_turns_plain_bytes_into_other_text(name: str
     assert decode(data, name) == (data.decode("ascii"), True)
 
 
-@pytest.mark.parametrize("name", ["zlib", "hex", "base64", "bz2", "rot13", "quopri", "uu", "mbcs", "undefined", "../x", "\ud800"])
+@pytest.mark.parametrize(
+    "name", ["zlib", "hex", "base64", "bz2", "rot13", "quopri", "uu", "mbcs", "undefined", "../x", "\ud800"]
+)
 def test_a_charset_that_is_no_charset_is_ignored(name: str) -> None:
     """Seen red with `_CODECS.get(name, name)`: LookupError."""
     assert decode(b"4142 plain", name) == ("4142 plain", True)
@@ -135,7 +139,9 @@ ORDINARY = st.text(
     ),
     max_size=60,
 )
-NAMES = st.one_of(st.none(), st.text(max_size=12), st.sampled_from(["utf-8", "iso-2022-jp", "x-sjis", "euc-jp", "utf-7", "zlib"]))
+NAMES = st.one_of(
+    st.none(), st.text(max_size=12), st.sampled_from(["utf-8", "iso-2022-jp", "x-sjis", "euc-jp", "utf-7", "zlib"])
+)
 
 
 @given(
@@ -156,7 +162,15 @@ def test_iso_2022_jp_is_read_by_its_escapes_whatever_it_is_declared(text: str, n
         assert decode(data, name).text == text + " end"
 
 
-@given(st.one_of(st.binary(max_size=300), st.lists(st.sampled_from([b"\x1b", b"$B", b"(I", b"$(D", b"\x0e", b"\xa1", b"\x8f", b"!", b"\n"])).map(b"".join)), NAMES)
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.lists(st.sampled_from([b"\x1b", b"$B", b"(I", b"$(D", b"\x0e", b"\xa1", b"\x8f", b"!", b"\n"])).map(
+            b"".join
+        ),
+    ),
+    NAMES,
+)
 @settings(max_examples=200)
 def test_any_bytes_under_any_name_give_a_text_no_longer_than_they_are(data: bytes, name: str | None) -> None:
     text, clean = decode(data, name)

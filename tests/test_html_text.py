@@ -89,7 +89,7 @@ def test_a_pre_that_holds_only_a_photo_gives_empty_words() -> None:
     "page",
     [
         f"<p>注文番号</p><!-- unclosed <p>{ID}</p>",
-        f"<p>注文番号</p><a href=\"unclosed <p>{ID}</p>",
+        f'<p>注文番号</p><a href="unclosed <p>{ID}</p>',
     ],
 )
 def test_text_behind_an_unclosed_comment_or_quote_is_not_lost(page: str) -> None:
@@ -131,18 +131,46 @@ def test_odd_text_gives_text_that_can_be_stored(page: str) -> None:
     html_text.read(page).text.encode("utf-8")
 
 
-@pytest.mark.parametrize("page", ["https://evil.example/x", "/etc/passwd", "letter.html", "<?xml version='1.0'?><p>x</p>"])
+@pytest.mark.parametrize(
+    "page", ["https://evil.example/x", "/etc/passwd", "letter.html", "<?xml version='1.0'?><p>x</p>"]
+)
 def test_a_page_that_looks_like_a_place_is_only_text_and_brings_no_warning_to_stderr(page: str) -> None:
     assert html_text.read(page).text in {page, "x"}
 
 
 MARKUP = st.lists(
     st.sampled_from(
-        ["<p>", "</p>", "<pre style='-o-pre-wrap'>", "</pre>", "<td>", "<br>", "<!--", "-->", "<![CDATA[", "]]>", "<a href=", "'", '"', ">",
-         "<style>", "</style>", "<svg>", "<math>", "<select>", "&#", "x", "キャンセル", "\x00", "\ud800", "<?php", "<!DOCTYPE"]
+        [
+            "<p>",
+            "</p>",
+            "<pre style='-o-pre-wrap'>",
+            "</pre>",
+            "<td>",
+            "<br>",
+            "<!--",
+            "-->",
+            "<![CDATA[",
+            "]]>",
+            "<a href=",
+            "'",
+            '"',
+            ">",
+            "<style>",
+            "</style>",
+            "<svg>",
+            "<math>",
+            "<select>",
+            "&#",
+            "x",
+            "キャンセル",
+            "\x00",
+            "\ud800",
+            "<?php",
+            "<!DOCTYPE",
+        ]
     ),
     max_size=40,
-).map("".join)  # fmt: skip
+).map("".join)
 
 
 @given(st.one_of(MARKUP, st.text(max_size=200)))

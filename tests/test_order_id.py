@@ -149,12 +149,22 @@ def test_the_order_page_is_built_from_a_known_host_and_a_valid_id_only() -> None
     assert order_page("JP", ID) == f"https://sellercentral.amazon.co.jp/orders-v3/order/{ID}"
     assert order_page("FR", ID) is None
     assert order_page(None, ID) is None
-    assert {each.code for each in directory().marketplaces if each.order_host} == {"JP", "US", "UK", "DE", "IT", "SE", "MX"}
+    assert {each.code for each in directory().marketplaces if each.order_host} == {
+        "JP",
+        "US",
+        "UK",
+        "DE",
+        "IT",
+        "SE",
+        "MX",
+    }
 
 
 DIGIT = st.sampled_from("0123456789")
 WIDTHS = st.sampled_from(["plain", "full", "bold"])
-INSIDE = st.sampled_from(["", "", "", "\n", "\r\n", "\n  ", "\n> ", " \n", "\u00ad", "\u00ad\n", "\u200b", "\u2060\n", "\ufeff"])
+INSIDE = st.sampled_from(
+    ["", "", "", "\n", "\r\n", "\n  ", "\n> ", " \n", "\u00ad", "\u00ad\n", "\u200b", "\u2060\n", "\ufeff"]
+)
 AROUND = st.sampled_from(["", " ", "\n", "注文番号：", "ご注文", "です。", "「", "#", "、", "\t"])
 
 
