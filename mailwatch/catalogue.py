@@ -27,7 +27,7 @@ def keys() -> frozenset[str]:
     return frozenset(_entries())
 
 
-def say(key: str, language: Language, **fields: object) -> str:
+def say(key: str, language: Language, /, **fields: object) -> str:
     """The text of a key with its fields filled in. A field's own braces are text, never a placeholder."""
     return _entries()[key][language].format_map({name: str(value) for name, value in fields.items()})
 

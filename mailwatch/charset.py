@@ -32,6 +32,7 @@ _CODECS = {
 # ESC sequences of RFC 1468, RFC 1554 and JIS X 0201 as Windows writes them (CP50220/50221), and SO/SI (CP50222).
 _ESCAPE = re.compile(rb"\x1b\$[@B]|\x1b\$\([DOPQ]|\x1b\([BJIH]|\x0e|\x0f|\r?\n")
 _HAS_ESCAPE = re.compile(rb"\x1b(?:\$[@B]|\$\(D|\([BJI])")
+_NOT_SJIS = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
 _HALF_KANA = re.compile("[\uff61-\uff9f]")
 _JAPANESE = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
 
@@ -69,7 +70,9 @@ def _strictly(data: bytes, codec: str) -> str | None:
     if codec == _JIS:
         return None if any(byte > 0x7F for byte in data) else data.decode("ascii")
     try:
-        return data.decode(codec)
+        text = data.decode(codec)
+        # Python's cp932 reads 0x80, 0xA0 and 0xFD-0xFF as control and private-use characters: no Japanese text has them.
+        return None if codec == _SJIS and _NOT_SJIS.search(text) else text
     except UnicodeDecodeError as fault:
         cut_at_the_end = fault.start >= len(data) - 3 and fault.start > 0 and "unexpected end" in fault.reason
         incomplete = fault.reason == "incomplete multibyte sequence" and fault.start > 0

@@ -20,6 +20,7 @@ _BLOCK = {
     "tr", "ul",
 }  # fmt: skip
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
+_TAG = re.compile(r"<!--|-->|</?[a-zA-Z][^<>]{0,1000}>")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _AROUND_BREAK = re.compile(r"[ \t]*\n[ \t\n]*")
 
@@ -39,10 +40,22 @@ class HtmlText:
 
 def read(html: str) -> HtmlText:
     """Read at most `LIMIT` characters of HTML; any text gives a value."""
-    soup = BeautifulSoup(html[:LIMIT].replace("\x00", ""), "lxml")
+    html = html[:LIMIT].replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    # The opening tag keeps bs4 from guessing that a text without tags is a file name, or that `<?xml` asks for XML.
+    soup = BeautifulSoup("<html>" + html, "lxml")
     links = tuple(str(a["href"]) for a in soup.find_all("a", href=True, limit=500))
     quoted = tuple(_text_of(pre) for pre in soup.find_all("pre", limit=50) if "-o-pre-wrap" in str(pre.get("style")))
-    return HtmlText(_text_of(soup), quoted, links)
+    text = _text_of(soup)
+    if _swallows_text(html, soup):
+        text = f"{text}\n{_AROUND_BREAK.sub(chr(10), _SPACES.sub(' ', _TAG.sub(' ', html))).strip()}"
+    return HtmlText(text, quoted, links)
+
+
+def _swallows_text(html: str, soup: BeautifulSoup) -> bool:
+    """Whether lxml took text for a comment or an attribute, because its end was missing (libraries section 4)."""
+    if html.rfind("<!--") > html.rfind("-->"):
+        return True
+    return any("<" in str(value) for tag in soup.find_all(True, limit=5000) for value in tag.attrs.values())
 
 
 def _text_of(root: Tag) -> str:

@@ -86,7 +86,9 @@ _CAUSE = re.compile(
     r"(?:購入者|お客様|注文者)[^。\x1e]{0,40}?(?:ため|ので|に応じ|により|によって|に基づ|を受け)|理由:?(?:購入者|お客様)[^。\x1e]{0,30}"
     r"|(?:because|as|since)the(?:buyer|customer)[^.\x1e]{0,40}?cancel\w{0,8}|(?:at|per)the(?:buyer|customer)'?s?request"
 )
-_PRODUCT_WORDS = re.compile(r"ノイズ[・-]?キャンセ\w*|ノイキャン\w*|noise-?cancel\w*|キャンセリング")
+_PRODUCT_WORDS = re.compile(
+    r"ノイズ[・-]?キャンセ(?:ル|リング|ラー)?|ノイキャン|noise-?cancel(?:l?ing|l?ation|l?er)?|キャンセリング"
+)
 _REPLY = re.compile(r"^(?:re|aw|sv|rv|回答|返信|返)(?:\[\d+\])?:", re.IGNORECASE)
 
 
@@ -225,7 +227,7 @@ def _with_orders(base: Notice, verdict: Verdict, parts: Parts) -> tuple[Notice, 
     full = replace(
         base,
         items=parts.items,
-        reason=details.value(parts.frame, details.REASON),
+        reason=details.value(parts.frame, details.REASON) or _reason_in_words(verdict, parts),
         order_date=details.value(parts.frame, details.ORDER_DATE),
         ship_by=details.value(parts.frame, details.SHIP_BY),
         excerpt=excerpt,
@@ -234,6 +236,11 @@ def _with_orders(base: Notice, verdict: Verdict, parts: Parts) -> tuple[Notice, 
     if not parts.orders:
         return (full,)
     return tuple(replace(full, order_id=each) for each in parts.orders)
+
+
+def _reason_in_words(verdict: Verdict, parts: Parts) -> str | None:
+    """An official request may carry the buyer's reason where the own words of a message stand."""
+    return details.value(parts.own.words, details.REASON) if verdict.kind is Kind.REQUEST else None
 
 
 def _without_products(compacted: str) -> str:

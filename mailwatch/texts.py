@@ -18,6 +18,8 @@ from mailwatch.trust import Trust
 
 _LIMIT_VALUE = 120
 _SHOWN_ITEMS = 3
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_DOT_OF_A_HOST = re.compile(r"(?<=[0-9A-Za-z])\.(?=[A-Za-z]{2})")
 _SPECIAL_WHY = ("verified now", "now official", "more items", "asked again")
 
 
@@ -47,17 +49,11 @@ def alert(about: Alert, language: Language, zone: tzinfo) -> Text:
 def plain(text: str, limit: int = _LIMIT_VALUE) -> str:
     """A value out of a mail as harmless text on one line: control, bidi, zero-width and surrogate characters out.
 
-    `@` and `<` stay what they are: channels send as text, and `transport` sees to their escaping. A URL loses its `://`
-    so that no phone makes a link of it.
+    `@` and `<` stay what they are: channels send as text. A URL or host name loses what makes a phone see a link in it.
     """
-    kept = "".join(
-        " " if c.isspace() else c
-        for c in text
-        if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"} or c in "\t\n"
-    )
+    kept = "".join(" " if c.isspace() else c for c in text if c in "\t\n" or unicodedata.category(c) not in _UNSEEN)
     one_line = re.sub(r"\s+", " ", kept).strip()
-    no_link = re.sub(r"(?i)\b([a-z][a-z0-9+.-]{1,20})://", r"\1: ", one_line)
-    no_link = re.sub(r"(?i)\bwww\.", "www ", no_link)
+    no_link = _DOT_OF_A_HOST.sub("．", one_line.replace("://", ": "))
     return no_link if len(no_link) <= limit else no_link[: limit - 1] + "…"
 
 
@@ -91,6 +87,14 @@ def _when(about: Alert, language: Language, zone: tzinfo) -> list[str]:
 
 
 def _facts(about: Alert, language: Language) -> list[str]:
+    """What the mail says of the order; of an unverified mail nothing but order IDs (design section 3)."""
+    also = (
+        [say("alert.also_line", language, orders=", ".join(about.also_mentioned[:5]))] if about.also_mentioned else []
+    )
+    return [*_details(about, language), *also] if about.trust is Trust.VERIFIED else also
+
+
+def _details(about: Alert, language: Language) -> list[str]:
     lines = [say("alert.item_line", language, item=_item(item, language)) for item in about.items[:_SHOWN_ITEMS]]
     for key, value in (
         ("reason", about.reason),
@@ -101,8 +105,6 @@ def _facts(about: Alert, language: Language) -> list[str]:
         if value:
             field = "date" if key in {"order_date", "ship_by"} else key
             lines.append(say(f"alert.{key}_line", language, **{field: plain(value)}))
-    if about.also_mentioned:
-        lines.append(say("alert.also_line", language, orders=", ".join(about.also_mentioned[:5])))
     return lines
 
 

@@ -118,9 +118,10 @@ def test_a_text_cut_inside_its_last_character_is_still_clean(codec: str) -> None
     assert decode(SENTENCE.encode(codec)[:-1], codec) == (SENTENCE[:-1], True)
 
 
-def test_text_that_no_charset_reads_is_said_to_be_read_with_loss() -> None:
+@pytest.mark.parametrize("data", [b"\x81\x20\xff\x81\x30" * 40, b"\xff\xfe\x80\xff" * 20])
+def test_text_that_no_charset_reads_is_said_to_be_read_with_loss(data: bytes) -> None:
     """Seen red with `clean=True` at the end of `_guess`."""
-    assert decode(b"\xff\xfe\x80\xff" * 20, "utf-8").clean is False
+    assert decode(data, "utf-8").clean is False
 
 
 def test_one_damaged_character_does_not_turn_the_rest_into_another_charset() -> None:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 
 from mailwatch.amazon import order_id, wish, words
+from mailwatch.amazon.marketplace import directory
 from mailwatch.amazon.order_id import Found
 from mailwatch.amazon.sender import From, Sender
 from mailwatch.amazon.template import Templates
@@ -46,6 +47,7 @@ SHIP_BY = (
     r"|fecha\s+límite\s+de\s+envío"
 )
 _ASIN = re.compile(r"^[0-9A-Z]{10}$")
+_ASIN_BESIDE = re.compile(r"\[\s*asin\s*[:：]\s*([0-9a-z]{10})\s*\]\s*$", re.IGNORECASE)
 _LIMIT_VALUE = 300
 
 
@@ -135,9 +137,10 @@ def _is_labelled(text: str, found: Found) -> bool:
 
 
 def _linked(links: tuple[str, ...]) -> tuple[str, ...]:
-    """The IDs of links to an order page of a Seller Central host."""
+    """The IDs of links to an order page of one of the known hosts, compared whole."""
     found = [match for link in links if (match := _ORDER_LINK.match(link))]
-    return tuple(dict.fromkeys(match[2] for match in found if match[1].lower().startswith("sellercentral.amazon.")))
+    hosts = {marketplace.order_host for marketplace in directory().marketplaces}
+    return tuple(dict.fromkeys(match[2] for match in found if match[1].lower() in hosts))
 
 
 def _head_of_relay(text: str) -> str:
@@ -169,7 +172,26 @@ def _take_items(text: str) -> tuple[str, tuple[Item, ...]]:
         current[label] = value
     if current:
         items.append(_item(current))
-    return "\n".join(kept), tuple(dict.fromkeys(item for item in items if item != Item()))
+    return "\n".join(kept), _merged(items)
+
+
+def _merged(items: list[Item]) -> tuple[Item, ...]:
+    """The plain and the HTML part name the same items, one of them perhaps with less: each is kept once, whole."""
+    kept: list[Item] = []
+    for item in items:
+        pairs = ((each, _same(each, item)) for each in kept)
+        known = next((each for each, is_same in pairs if is_same), None)
+        if known is None and item != Item():
+            kept.append(item)
+        elif known is not None:
+            whole = {name: getattr(known, name) or getattr(item, name) for name in ("title", "asin", "sku", "quantity")}
+            kept[kept.index(known)] = Item(**whole)
+    return tuple(kept)
+
+
+def _same(one: Item, other: Item) -> bool:
+    pairs = ((one.asin, other.asin), (one.sku, other.sku), (one.title, other.title))
+    return any(a and a == b for a, b in pairs)
 
 
 def _labelled(line: str, following: str) -> tuple[str | None, str]:
@@ -186,10 +208,12 @@ def _opens_label(line: str) -> bool:
 
 
 def _item(values: dict[str, str]) -> Item:
-    asin = values.get("asin", "").strip().upper()
+    title = values.get("title", "")
+    beside = _ASIN_BESIDE.search(title)
+    asin = (values.get("asin") or (beside[1] if beside else "")).strip().upper()
     quantity = re.match(r"\d{1,4}", values.get("quantity", "").strip())
     return Item(
-        title=values.get("title") or None,
+        title=(title[: beside.start()] if beside else title).strip() or None,
         asin=asin if _ASIN.match(asin) else None,
         sku=values.get("sku") or None,
         quantity=int(quantity[0]) if quantity else None,

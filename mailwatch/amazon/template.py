@@ -200,11 +200,14 @@ def _faults(row: dict[str, Any], number: int) -> list[TemplateFault]:
     faults += [
         TemplateFault("template.not_texts", {"template": where, "key": key}) for key in _LISTS if _bad_list(row, key)
     ]
-    if row.get("kind") is not None and row["kind"] not in KINDS:
+    if isinstance(row.get("kind"), str) and row["kind"] not in KINDS:
         faults.append(TemplateFault("template.kind", {"template": where, "kinds": ", ".join(KINDS)}))
-    if row.get("route") is not None and row["route"] not in ROUTES:
+    if isinstance(row.get("route"), str) and row["route"] not in ROUTES:
         faults.append(TemplateFault("template.route", {"template": where, "routes": ", ".join(ROUTES)}))
-    if not isinstance(row.get("needs", 0), int):
+    faults += [
+        TemplateFault("template.not_text", {"template": where, "key": key}) for key in _TEXTS if _bad_text(row, key)
+    ]
+    if not isinstance(row.get("needs", 0), int) or isinstance(row.get("needs"), bool):
         faults.append(TemplateFault("template.needs", {"template": where}))
     return faults
 
@@ -216,6 +219,10 @@ def _missing(row: dict[str, Any]) -> list[str]:
     if not any(row.get(key) for key in ("subject", "subject_starts", "body")):
         wanted.append("subject")
     return wanted
+
+
+def _bad_text(row: dict[str, Any], key: str) -> bool:
+    return key in row and not isinstance(row[key], str)
 
 
 def _bad_list(row: dict[str, Any], key: str) -> bool:

@@ -1,0 +1,853 @@
+"""The command line as a person or a script meets it: exit codes, sentences, and where the output goes."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import mails
+import pytest
+from beds import misbehave
+from beds.scripted import Script, ScriptedImap
+from click.testing import CliRunner, Result
+
+from mailwatch import __version__, cli
+
+# apprise loads modules that warn of their own end.
+pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal:DeprecationWarning")
+
+PACKAGE = Path(cli.__file__).parents[1]
+SAMPLES = PACKAGE / "sample_mails"
+ROUTES = SAMPLES / "routes"
+FIRST = ROUTES / "01-message-ja-text.eml"
+SAME_ORDER = ROUTES / "02-notification-ja-same-order.eml"
+KEYS = [
+    "source", "message_id", "kind", "route", "template", "marketplace", "order_ids", "also_mentioned", "items",
+    "reason", "trust", "seen_at", "decision", "alert",
+]  # fmt: skip
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """The environment of a user who has no configuration yet."""
+    left_out = ("LC_", "LANG", "MAILWATCH", "XDG", "STATE_DIRECTORY")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    home = tmp_path / "home"
+    home.mkdir()
+    return {**kept, "HOME": str(home), "LANG": "en_US.UTF-8", "PYTHONPATH": str(PACKAGE), "PYTHONUTF8": "1"}
+
+
+Environment = dict[str, str]
+
+
+def mailwatch(
+    environment: Environment, *arguments: object, before: Sequence[str] = (), seconds: float = 30
+) -> subprocess.CompletedProcess[str]:
+    """`python -m mailwatch` in a process of its own; `before` is a command that starts it."""
+    return subprocess.run(
+        [*before, sys.executable, "-m", "mailwatch", *(str(each) for each in arguments)],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=seconds,
+        cwd=environment["HOME"],
+        env=environment,
+    )
+
+
+def scan(environment: Environment, *arguments: object) -> list[dict[str, Any]]:
+    """The objects that `scan --json` prints, after a good end; in this process, for that is quicker."""
+    result = invoke(environment, "scan", "--json", *arguments)
+    assert result.exit_code == 0, result.output
+    return objects(result.stdout)
+
+
+def invoke(environment: Environment, *arguments: object) -> Result:
+    """The command in this process; only the locale, which is read at its start, can't be chosen."""
+    unset = dict.fromkeys(("MAILWATCH_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"))
+    words = [str(each) for each in arguments]
+    return CliRunner().invoke(
+        cli._mailwatch, words, env={**unset, "LC_ALL": environment["LANG"], "HOME": environment["HOME"]}
+    )
+
+
+def objects(stdout: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stdout.splitlines()]
+
+
+def of(found: list[dict[str, Any]], key: str) -> list[Any]:
+    return [each[key] for each in found]
+
+
+def put(path: Path, content: bytes, mode: int = 0o644) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+# ---- help, version, usage ----
+
+
+def test_the_version_is_told(home: Environment) -> None:
+    done = mailwatch(home, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"mailwatch, version {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("variable", "locale", "sentence"),
+    [
+        ("LANG", "en_US.UTF-8", "Watch a mailbox for Amazon's cancellation requests"),
+        ("LANG", "ja_JP.UTF-8", "Amazon のキャンセル依頼メールを見張り"),
+        ("LC_ALL", "ja_JP.UTF-8", "Amazon のキャンセル依頼メールを見張り"),
+    ],
+)
+def test_help_is_in_the_language_of_the_locale(variable: str, locale: str, sentence: str, home: Environment) -> None:
+    done = mailwatch({**home, variable: locale}, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sentence in done.stdout
+    assert all(f"\n  {name} " in done.stdout for name in ("demo", "check", "run", "scan"))
+
+
+def test_the_help_of_a_command_explains_every_option_and_gives_an_example(home: Environment) -> None:
+    japanese, english = (
+        mailwatch({**home, "LANG": locale}, "scan", "--help").stdout for locale in ("ja_JP.UTF-8", "en_US.UTF-8")
+    )
+    for option in ("--json", "--store", "--account", "--authserv-id", "--received-by", "--seller", "--rollout-start"):
+        assert option in japanese
+        assert option in english
+    assert "例: mailwatch scan --json sample_mails" in japanese
+    assert "Example: mailwatch scan --json sample_mails" in english
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nope"],
+        ["--nope"],
+        ["scan"],
+        ["scan", "--nope", "."],
+        ["scan", "--rollout-days", "many", "."],
+        ["scan", "--rollout-days", "-1", "."],
+        ["check", "too-much"],
+        [],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2_and_prints_nothing_on_stdout(arguments: list[str], home: Environment) -> None:
+    result = invoke(home, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["no-such-path"], "There is no no-such-path.\n"),
+        (["--rollout-start", "June", "."], '"June" is not a date. Write it as 2022-06-06.\n'),
+        (["--merge-within", "three days", "."], '"three days" is not a length of time. Write it as 72h.\n'),
+        (["--account", "shop", "."], 'The configuration has no account "shop".\n'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_path_or_option_that_cannot_be_used_is_a_sentence(
+    arguments: list[str], sentence: str, home: Environment
+) -> None:
+    result = invoke(home, "scan", *arguments)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", sentence)
+
+
+def test_a_missing_path_is_told_before_anything_is_read(home: Environment) -> None:
+    result = invoke(home, "scan", "--json", FIRST, "no-such-path")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "There is no no-such-path.\n")
+
+
+def test_without_a_configuration_check_says_where_to_put_one(home: Environment) -> None:
+    path = Path(home["HOME"]) / ".config/mailwatch/config.toml"
+    result = invoke(home, "check")
+    sentence = (
+        f"There is no configuration file {path}. "
+        "Copy config.example.toml there and edit it, or name another with --config.\n"
+    )
+    assert (result.exit_code, result.stdout, result.stderr) == (78, "", sentence)
+
+
+# ---- scan: the contract of its output ----
+
+
+def test_every_line_of_scan_json_has_the_keys_and_types_of_the_contract(home: Environment) -> None:
+    found = scan(home, SAMPLES)
+    assert len(found) >= 60
+    for each in found:
+        assert list(each) == KEYS
+        assert all(isinstance(each[key], str) for key in ("source", "kind", "trust", "seen_at"))
+        assert all(each[key] is None or isinstance(each[key], str) for key in ("message_id", "template", "reason"))
+        assert all(isinstance(order, str) for key in ("order_ids", "also_mentioned") for order in each[key])
+        assert each["kind"] in {"request", "wish", "cancelled", "possible", "unreadable", "ignored"}
+        assert each["route"] in {"message", "notification", None}
+        assert each["marketplace"] is None or len(each["marketplace"]) == 2
+        assert each["trust"] in {"verified", "unverified", "forged"}
+        assert each["decision"] in {"open", "join", "reopen", None}
+        assert isinstance(each["alert"], bool)
+        assert all(list(item) == ["title", "asin", "sku", "quantity"] for item in each["items"])
+        assert datetime.fromisoformat(each["seen_at"]).utcoffset() == UTC.utcoffset(None)
+
+
+def test_results_go_to_stdout_and_the_summary_of_scan_json_to_stderr(home: Environment) -> None:
+    done = mailwatch(home, "scan", "--json", FIRST, SAME_ORDER)
+    assert len(objects(done.stdout)) == 2
+    sentence = "2 mails, 1 alerts: 2 requests, 0 wishes, 0 to check; 0 cancelled, 0 forged, 0 ignored\n"
+    assert (done.returncode, done.stderr) == (0, sentence)
+
+
+def test_scan_for_people_tells_one_line_a_request_and_a_summary(home: Environment) -> None:
+    done = mailwatch({**home, "LANG": "ja_JP.UTF-8"}, "scan", FIRST, SAME_ORDER)
+    assert done.stdout.splitlines() == [
+        f"2022-06-07 00:12  依頼　  249-9912785-8411793  未確認  知らせる  {FIRST}",
+        f"2022-06-07 00:14  依頼　  249-9912785-8411793  未確認  同じ依頼にまとめる  {SAME_ORDER}",
+        "メール2通、知らせる件1、うち依頼2・相談0・要確認0、取消済0、偽物0、関係なし0",
+    ]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_mails_are_told_in_the_order_of_their_time_whatever_the_order_of_the_paths(home: Environment) -> None:
+    late, middle, early = ROUTES / "13-notification-asked-again.eml", FIRST, ROUTES / "06-message-ja-photo-only.eml"
+    forward, backward = scan(home, early, middle, late), scan(home, late, middle, early)
+    assert of(forward, "source") == [str(early), str(middle), str(late)]
+    assert backward == forward
+    times = of(scan(home, SAMPLES), "seen_at")
+    assert times == sorted(times)
+
+
+def test_a_file_without_received_and_date_has_the_time_of_the_file(home: Environment, tmp_path: Path) -> None:
+    plain = put(tmp_path / "a.eml", b"From: a@example.test\nSubject: hello\n\nhello\n")
+    os.utime(plain, (1_654_000_000, 1_654_000_000))
+    assert of(scan(home, plain), "seen_at") == ["2022-05-31T12:26:40+00:00"]
+
+
+# ---- scan: odd files ----
+
+
+def test_an_empty_file_is_an_ignored_mail(home: Environment, tmp_path: Path) -> None:
+    assert of(scan(home, put(tmp_path / "empty.eml", b"")), "kind") == ["ignored"]
+
+
+def test_a_folder_without_mails_says_so(home: Environment, tmp_path: Path) -> None:
+    put(tmp_path / "folder" / "readme.txt", b"no mail")
+    done = mailwatch(home, "scan", "--json", tmp_path / "folder")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "No mails were found.\n")
+
+
+@pytest.mark.parametrize("junk", [bytes(range(256)) * 400, b"\0" * 50_000, b"\xff\xfe" * 50_000, b"\r" * 50_000])
+def test_binary_junk_is_an_ignored_mail_and_what_follows_is_read_on(
+    junk: bytes, home: Environment, tmp_path: Path
+) -> None:
+    found = scan(home, put(tmp_path / "junk.eml", junk), FIRST)
+    assert sorted(of(found, "kind")) == ["ignored", "request"]
+
+
+# PR_CAPBSET_DROP of CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH.
+DROP = (
+    "import ctypes, os, sys\n"
+    "for each in (1, 2): ctypes.CDLL(None).prctl(24, each, 0, 0, 0)\n"
+    "os.execvp(sys.argv[1], sys.argv[1:])"
+)
+
+
+def without_override() -> list[str]:
+    """A command that starts another without root's right to read every file; nothing where we are not root."""
+    if os.geteuid() != 0:
+        return []
+    return [sys.executable, "-c", DROP]
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read_on(home: Environment, tmp_path: Path) -> None:
+    closed = put(tmp_path / "mails" / "closed.eml", FIRST.read_bytes(), 0o000)
+    put(tmp_path / "mails" / "open.eml", FIRST.read_bytes())
+    done = mailwatch(home, "scan", "--json", tmp_path / "mails", before=without_override())
+    assert of(objects(done.stdout), "source") == [str(tmp_path / "mails" / "open.eml")]
+    assert done.stderr.splitlines()[0] == f"{closed} can't be read (Permission denied). The other files are read on."
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 2)
+
+
+def test_a_folder_that_cannot_be_entered_is_named_and_the_others_are_read_on(home: Environment, tmp_path: Path) -> None:
+    put(tmp_path / "mails" / "open.eml", FIRST.read_bytes())
+    closed = tmp_path / "mails" / "closed"
+    put(closed / "a.eml", FIRST.read_bytes())
+    closed.chmod(0o000)
+    done = mailwatch(home, "scan", "--json", tmp_path / "mails", before=without_override())
+    closed.chmod(0o700)
+    assert of(objects(done.stdout), "source") == [str(tmp_path / "mails" / "open.eml")]
+    assert done.stderr.splitlines()[0] == f"{closed} can't be read (Permission denied). The other files are read on."
+
+
+def test_a_path_inside_a_folder_that_cannot_be_entered_is_a_sentence(home: Environment, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    put(closed / "a.eml", FIRST.read_bytes())
+    closed.chmod(0o000)
+    done = mailwatch(home, "scan", closed / "a.eml", before=without_override())
+    closed.chmod(0o700)
+    assert "Traceback" not in done.stderr
+    assert str(closed / "a.eml") in done.stderr
+
+
+def test_an_error_of_the_disk_is_a_sentence(home: Environment) -> None:
+    # The kernel refuses to read the first page of this file to everyone, root too.
+    done = mailwatch(home, "scan", "--json", "/proc/self/mem")
+    sentence = "/proc/self/mem can't be read (Input/output error). The other files are read on.\nNo mails were found.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", sentence)
+
+
+def test_a_file_name_that_is_not_utf_8_is_told_in_valid_json(home: Environment, tmp_path: Path) -> None:
+    (tmp_path / "mails").mkdir()
+    with open(os.fsencode(tmp_path / "mails") + b"/\xff.eml", "wb") as file:  # noqa: PTH123 - a name of bytes
+        file.write(FIRST.read_bytes())
+    strict = {**home, "PYTHONIOENCODING": "utf-8:strict"}
+    for arguments in (["scan", "--json"], ["scan"]):
+        done = mailwatch(strict, *arguments, tmp_path / "mails")
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+        assert "249-9912785-8411793" in done.stdout
+
+
+def test_a_terminal_that_cannot_show_japanese_still_gets_every_line(home: Environment) -> None:
+    ascii_only = {**home, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    for arguments in (["scan", "--json", FIRST], ["scan", FIRST], ["--help"]):
+        done = mailwatch(ascii_only, *arguments)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr[-300:]
+
+
+# ---- scan: large mails ----
+
+# Runs the command and tells the most memory it ever had; VmHWM starts anew with exec, ru_maxrss would not.
+MEASURED = (
+    "import atexit, re, sys; from pathlib import Path\n"
+    "status = lambda: re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]\n"
+    "atexit.register(lambda: print('PEAK', status(), file=sys.stderr))\n"
+    "from mailwatch.cli import main\nmain()"
+)
+
+
+def scan_measured(environment: Environment, path: Path) -> tuple[list[dict[str, Any]], float]:
+    """What `scan --json` prints, and its peak of memory in MB."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, "scan", "--json", str(path)],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=60,
+        env=environment,
+    )
+    assert "Traceback" not in done.stderr
+    return objects(done.stdout), int(done.stderr.split("PEAK ")[1]) / 1024
+
+
+def enlarged(path: Path, start: bytes, size: int) -> Path:
+    """A sparse file: a beginning, and then nothing but zero bytes up to a size."""
+    put(path, start)
+    os.truncate(path, size)
+    return path
+
+
+def test_a_mail_of_50_mb_is_told_like_a_small_one_and_takes_little_memory(home: Environment, tmp_path: Path) -> None:
+    found, peak = scan_measured(home, enlarged(tmp_path / "large.eml", FIRST.read_bytes() + b"\n\n", 50 * MEGABYTE))
+    assert [(each["kind"], each["order_ids"]) for each in found] == [("request", ["249-9912785-8411793"])]
+    assert peak < 250
+
+
+def test_an_attachment_of_50_mb_does_not_hide_the_request_before_it(home: Environment, tmp_path: Path) -> None:
+    header, _, body = FIRST.read_bytes().replace(b"\r\n", b"\n").partition(b"\n\n")
+    lines = header.split(b"\n")
+    at = next(number for number, line in enumerate(lines) if line.lower().startswith(b"content-type:"))
+    until = next((n for n in range(at + 1, len(lines)) if not lines[n][:1].isspace()), len(lines))
+    encoding = [line for line in lines if line.lower().startswith(b"content-transfer-encoding:")]
+    text_type = lines[at:until]
+    kept = [line for line in lines[:at] + lines[until:] if line not in encoding]
+    large = put(tmp_path / "large.eml", b"")
+    with large.open("wb") as file:
+        file.write(
+            b"\n".join([*kept, b'Content-Type: multipart/mixed; boundary="b"', b"", b"--b", *text_type, *encoding])
+        )
+        file.write(b"\n\n" + body + b"\n--b\nContent-Type: image/jpeg\nContent-Transfer-Encoding: base64\n\n")
+        for _ in range(50):
+            file.write((b"A" * 76 + b"\n") * (MEGABYTE // 77))
+        file.write(b"\n--b--\n")
+    found, peak = scan_measured(home, large)
+    assert [(each["kind"], each["order_ids"]) for each in found] == [("request", ["249-9912785-8411793"])]
+    assert peak < 250
+
+
+def test_a_header_of_50_mb_takes_little_memory(home: Environment, tmp_path: Path) -> None:
+    found, peak = scan_measured(home, enlarged(tmp_path / "large.eml", b"Subject: ", 50 * MEGABYTE))
+    assert of(found, "kind") == ["ignored"]
+    assert peak < 250
+
+
+def test_an_mbox_of_50_mb_takes_little_memory(home: Environment, tmp_path: Path) -> None:
+    mails_of_box = b"From a@example.test Wed Jun  8 09:12:00 2022\n" + FIRST.read_bytes() + b"\n\nFrom b Wed Jun  8\n"
+    found, peak = scan_measured(home, enlarged(tmp_path / "box.mbox", mails_of_box, 50 * MEGABYTE))
+    assert of(found, "kind").count("request") == 1
+    assert peak < 250
+
+
+# ---- scan: folders of mails ----
+
+
+def mbox(*contents: bytes) -> bytes:
+    return b"".join(
+        b"From x@example.test Wed Jun  8 09:12:00 2022\n" + each.replace(b"\r\n", b"\n") + b"\n\n" for each in contents
+    )
+
+
+def test_the_mails_of_an_mbox_are_numbered_from_1(home: Environment, tmp_path: Path) -> None:
+    orders = [mails.order_id(number) for number in range(3)]
+    box = put(tmp_path / "box.mbox", mbox(*(mails.by_message(order) for order in orders)))
+    found = scan(home, box)
+    assert of(found, "source") == [f"{box}#1", f"{box}#2", f"{box}#3"]
+    assert of(found, "order_ids") == [[order] for order in orders]
+    assert of(found, "decision") == ["open", "open", "open"]
+
+
+def test_an_mbox_inside_a_folder_is_found_whatever_its_name(home: Environment, tmp_path: Path) -> None:
+    box = put(tmp_path / "mail" / "Inbox", mbox(mails.by_message("503-1234567-1234567")))
+    assert of(scan(home, tmp_path / "mail"), "source") == [f"{box}#1"]
+
+
+def test_a_maildir_is_read_from_cur_and_new_but_not_from_tmp(home: Environment, tmp_path: Path) -> None:
+    box = tmp_path / "Maildir"
+    orders = {place: mails.order_id(number) for number, place in enumerate(("cur", "new", "tmp"))}
+    for place, order in orders.items():
+        put(box / place / f"165401.{place}.host:2,S", mails.by_message(order))
+    found = scan(home, box)
+    assert {each["order_ids"][0]: Path(each["source"]).parent.name for each in found} == {
+        orders["cur"]: "cur",
+        orders["new"]: "new",
+    }
+
+
+def test_a_link_that_leads_nowhere_and_a_pipe_in_a_folder_are_passed_by(home: Environment, tmp_path: Path) -> None:
+    put(tmp_path / "mails" / "a.eml", FIRST.read_bytes())
+    (tmp_path / "mails" / "gone.eml").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "mails" / "pipe.eml")
+    assert of(scan(home, tmp_path / "mails"), "kind") == ["request"]
+
+
+# ---- scan: options ----
+
+
+def test_a_store_remembers_between_two_scans_and_a_throw_away_one_does_not(home: Environment, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    assert of(scan(home, "--store", state, FIRST), "decision") == ["open"]
+    assert [(each["decision"], each["alert"]) for each in scan(home, "--store", state, SAME_ORDER)] == [("join", False)]
+    assert [(each["decision"], each["alert"]) for each in scan(home, "--store", state, FIRST)] == [("join", False)]
+    assert of(scan(home, SAME_ORDER), "decision") == ["open"]
+    assert {each.name: each.stat().st_mode & 0o777 for each in state.iterdir()} == {"mailwatch.sqlite": 0o600}
+
+
+def test_a_store_of_scan_owes_nothing_to_any_channel(home: Environment, tmp_path: Path) -> None:
+    scan(home, "--store", tmp_path / "state", FIRST)
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "mailwatch.sqlite")) as database:
+        assert database.execute("SELECT count(*) FROM request").fetchone() == (1,)
+        assert database.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
+
+
+IN_WINDOW = (ROUTES / "06-message-ja-photo-only.eml", ROUTES / "07-notification-nine-days-later.eml")
+
+
+@pytest.mark.parametrize(
+    ("options", "second"),
+    [
+        ([], "join"),
+        (["--rollout-start", "2023-01-01"], "reopen"),
+        (["--rollout-start", "2022-06-07"], "reopen"),
+        (["--rollout-days", "0"], "reopen"),
+        (["--rollout-days", "10"], "join"),
+        (["--rollout-days", "9"], "reopen"),
+        (["--rollout-days", "0", "--merge-within", "10d"], "join"),
+        (["--rollout-days", "0", "--merge-within", "215h"], "reopen"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_the_roll_out_and_the_time_to_merge_can_be_given(options: list[str], second: str, home: Environment) -> None:
+    assert of(scan(home, *options, *IN_WINDOW), "decision") == ["open", second]
+
+
+def test_with_an_authserv_id_the_sender_is_verified_and_without_it_never(home: Environment) -> None:
+    assert of(scan(home, FIRST), "trust") == ["unverified"]
+    gmail = ["--authserv-id", "mx.google.com", "--received-by", "google.com"]
+    assert of(scan(home, *gmail, FIRST), "trust") == ["verified"]
+    assert of(scan(home, *gmail, SAMPLES / "trust/04-dmarc-fail-request.eml"), "trust") == ["forged"]
+    assert of(scan(home, "--authserv-id", "mx.example.test", FIRST), "trust") == ["unverified"]
+
+
+def test_two_sellers_of_one_store_do_not_join(home: Environment, tmp_path: Path) -> None:
+    options = ["--store", tmp_path / "state"]
+    assert of(scan(home, *options, "--seller", "one", FIRST), "decision") == ["open"]
+    assert of(scan(home, *options, "--seller", "two", FIRST), "decision") == ["open"]
+    assert of(scan(home, *options, "--seller", "one", FIRST), "decision") == ["join"]
+
+
+def test_account_takes_the_settings_of_the_configuration(home: Environment, tmp_path: Path) -> None:
+    path = configuration(tmp_path, 9, account='provider = "gmail"\nseller = "one"', watch='merge_within = "10d"')
+    path.write_text(path.read_text("utf-8") + "[rollout]\ndays = 0\n", "utf-8")
+
+    def told(*options: str) -> list[tuple[str, str]]:
+        result = invoke(home, "--config", path, "scan", "--json", *options, *IN_WINDOW)
+        return [(each["trust"], each["decision"]) for each in objects(result.stdout)]
+
+    assert told("--account", "shop") == [("verified", "open"), ("verified", "join")]
+    assert told() == [("unverified", "open"), ("unverified", "join")]
+    assert told("--account", "shop", "--merge-within", "0s") == [("verified", "open"), ("verified", "reopen")]
+    unknown = invoke(home, "--config", path, "scan", "--account", "shops", *IN_WINDOW)
+    assert (unknown.exit_code, unknown.stderr) == (2, 'The configuration has no account "shops".\n')
+
+
+def test_the_configuration_can_be_named_by_the_environment(home: Environment, tmp_path: Path) -> None:
+    path = configuration(tmp_path, 9, watch="lookback_days = 0")
+    done = mailwatch({**home, "MAILWATCH_CONFIG": str(path)}, "scan", FIRST)
+    sentence = "watch.lookback_days: 0 is out of range; it must be from 1 to 365.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (78, "", sentence)
+
+
+# ---- pipes ----
+
+
+def test_a_reader_that_goes_away_leaves_no_traceback(home: Environment) -> None:
+    command = [sys.executable, "-m", "mailwatch", "scan", "--json", str(SAMPLES)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=home) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["source"]
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(10) in {0, 1, 141}
+
+
+def test_a_full_disk_behind_stdout_is_a_sentence_and_no_traceback(home: Environment) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mailwatch", "scan", "--json", str(SAMPLES)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            check=False,
+            timeout=30,
+            env=home,
+        )
+    assert "Traceback" not in done.stderr
+    assert "No space left on device" in done.stderr
+    assert done.returncode == 75
+
+
+# ---- check ----
+
+
+def configuration(folder: Path, port: int, *, account: str = "", watch: str = "", state: object = "state") -> Path:
+    put(folder / "password.txt", b"pass-one\n", 0o600)
+    text = (
+        f'[watch]\nlanguage = "en"\nstate_dir = "{state}"\n{watch}\n'
+        f'[[accounts]]\nname = "shop"\nhost = "127.0.0.1"\nport = {port}\ntls = "off"\n'
+        f'user = "seller@example.test"\npassword_file = "password.txt"\n{account}\n'
+        '[[channels]]\nname = "hook"\nurl = "json://127.0.0.1:9/"\n'
+    )
+    return put(folder / "config.toml", text.encode(), 0o600)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedImap]:
+    with ScriptedImap() as made:
+        yield made
+
+
+def check(path: Path) -> Result:
+    result = CliRunner().invoke(cli._mailwatch, ["--config", str(path), "check"])
+    crash = result.exception if not isinstance(result.exception, SystemExit) else None
+    assert crash is None, "".join(traceback.format_exception(crash))
+    assert result.stderr == ""
+    return result
+
+
+CHANNEL_GOOD = "  Channel hook: the URL has the right form (nothing was sent)"
+NO_AUTHSERV = "  Account shop: without authserv_id no sender is ever verified."
+LOGIN_GOOD = "  Account shop: login good (127.0.0.1, new mail by IDLE)"
+
+
+def good(path: Path) -> list[str]:
+    return [
+        CHANNEL_GOOD,
+        f"  Store {path.parent / 'state'}: can be written",
+    ]
+
+
+def first_line(path: Path) -> str:
+    return f"Configuration {path}: good (1 accounts, 1 channels)"
+
+
+def test_check_says_that_all_is_good_and_changes_nothing(server: ScriptedImap, tmp_path: Path) -> None:
+    server.deliver(FIRST.read_bytes())
+    path = configuration(tmp_path, server.port)
+    result = check(path)
+    assert result.stdout.splitlines() == [
+        first_line(path),
+        LOGIN_GOOD,
+        NO_AUTHSERV,
+        "  Folder shop / INBOX: good (1 mails)",
+        "  Folder shop / Junk: good (0 mails)",
+        *good(path),
+        "All good. Start watching with: mailwatch run",
+    ]
+    assert result.exit_code == 0
+    assert server.violations == []
+
+
+def test_check_speaks_japanese_where_the_configuration_does(server: ScriptedImap, tmp_path: Path) -> None:
+    path = configuration(tmp_path, server.port, account='authserv_id = "mx.example.test"\nfolders = ["INBOX"]')
+    path.write_text(path.read_text("utf-8").replace('language = "en"', 'language = "ja"'), "utf-8")
+    assert check(path).stdout.splitlines() == [
+        f"設定 {path}: 問題ありません(アカウント1、通知先1)",
+        "  アカウント shop: ログインできました(127.0.0.1、新着の知らせ: IDLE)",
+        "  フォルダ shop / INBOX: 開けました(メール0通)",
+        "  通知先 hook: URL は正しい形です(送信はしていません)",
+        f"  記録 {tmp_path / 'state'}: 書けます",
+        "すべて良好です。mailwatch run で監視を始められます。",
+    ]
+
+
+def test_check_names_a_server_without_idle(tmp_path: Path) -> None:
+    with ScriptedImap(capability="IMAP4rev1") as server:
+        result = check(configuration(tmp_path, server.port, account='folders = ["INBOX"]'))
+    assert "  Account shop: login good (127.0.0.1, new mail by polling)" in result.stdout.splitlines()
+    assert result.exit_code == 0
+
+
+def test_check_of_a_refused_login_says_what_to_check(server: ScriptedImap, tmp_path: Path) -> None:
+    path = configuration(tmp_path, server.port)
+    put(tmp_path / "password.txt", b"wrong-password\n", 0o600)
+    result = check(path)
+    assert result.stdout.splitlines() == [
+        first_line(path),
+        "! Account shop: 127.0.0.1 refused the login ([AUTHENTICATIONFAILED] Authentication failed.). "
+        "Check user and password; many services want an app password.",
+        *good(path),
+        "1 things are not well.",
+    ]
+    assert result.exit_code == 1
+    assert server.commands().count("LOGIN") == 1
+
+
+def test_check_tells_a_busy_server_from_a_refused_login(server: ScriptedImap, tmp_path: Path) -> None:
+    server.script("LOGIN", misbehave.refuse_login("[UNAVAILABLE] Temporary authentication failure."))
+    result = check(configuration(tmp_path, server.port))
+    sentence = (
+        "! Account shop: 127.0.0.1 takes no login just now ([UNAVAILABLE] Temporary authentication failure.). "
+        "mailwatch tries again."
+    )
+    assert result.stdout.splitlines()[1] == sentence
+    assert result.exit_code == 1
+
+
+def test_check_of_a_missing_folder_names_it_and_looks_at_the_others(server: ScriptedImap, tmp_path: Path) -> None:
+    path = configuration(tmp_path, server.port, account='folders = ["Amazon 注文", "INBOX"]')
+    lines = check(path).stdout.splitlines()
+    assert lines[:3] == [first_line(path), LOGIN_GOOD, NO_AUTHSERV]
+    assert lines[3].startswith('! Folder shop / Amazon 注文: The folder "Amazon 注文" is not on the server (')
+    assert lines[3].endswith("). Check the names in folders.")
+    assert lines[4:] == ["  Folder shop / INBOX: good (0 mails)", *good(path), "1 things are not well."]
+    assert check(path).exit_code == 1
+
+
+def test_check_takes_a_missing_junk_folder_as_a_hint_and_not_as_a_fault(server: ScriptedImap, tmp_path: Path) -> None:
+    del server.folders["Junk"]
+    result = check(configuration(tmp_path, server.port))
+    assert (
+        "  Account shop: no junk folder was found. If there is one, name it in folders." in result.stdout.splitlines()
+    )
+    assert result.exit_code == 0
+
+
+def test_check_of_a_port_where_nothing_listens_is_a_sentence(tmp_path: Path) -> None:
+    with ScriptedImap() as server:
+        port = server.port
+    path = configuration(tmp_path, port)
+    sentence = (
+        f"! Account shop: Can't connect to 127.0.0.1:{port} ([Errno 111] Connection refused). "
+        "Check host, port and the network. mailwatch keeps trying."
+    )
+    result = check(path)
+    assert result.stdout.splitlines() == [first_line(path), sentence, *good(path), "1 things are not well."]
+    assert result.exit_code == 1
+
+
+def test_check_of_an_unknown_host_is_a_sentence(tmp_path: Path) -> None:
+    path = configuration(tmp_path, 993)
+    text = path.read_text("utf-8").replace('host = "127.0.0.1"', 'host = "no-such-host.invalid"')
+    path.write_text(text.replace('tls = "off"\n', ""), "utf-8")
+    result = check(path)
+    line = result.stdout.splitlines()[1]
+    assert line.startswith("! Account shop: Can't connect to no-such-host.invalid:993 (")
+    assert line.endswith("). Check host, port and the network. mailwatch keeps trying.")
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "script"),
+    [
+        ("GREETING", misbehave.closes()),
+        ("GREETING", misbehave.bye()),
+        ("GREETING", misbehave.says("HTTP/1.1 400 Bad Request")),
+        ("LOGIN", misbehave.closes()),
+        ("LOGIN", misbehave.bye()),
+        ("CAPABILITY", misbehave.closes()),
+        ("EXAMINE", misbehave.closes()),
+        ("UID SEARCH", misbehave.bye()),
+        ("UID SEARCH", misbehave.says("{tag} NO [SERVERBUG] Internal error")),
+        ("LIST", misbehave.says("* LIST (", "{tag} OK done")),
+    ],
+)
+def test_check_of_a_server_that_breaks_off_is_a_sentence_and_the_rest_is_still_checked(
+    command: str, script: Script, server: ScriptedImap, tmp_path: Path
+) -> None:
+    server.script(command, script, always=True)
+    path = configuration(tmp_path, server.port)
+    result = check(path)
+    lines = result.stdout.splitlines()
+    assert lines[0] == first_line(path)
+    assert any(line.startswith(("! Account shop: ", "! Folder shop / ")) for line in lines)
+    assert lines[-3:-1] == good(path)
+    assert result.exit_code == 1
+
+
+def test_check_tells_the_faults_of_every_account(server: ScriptedImap, tmp_path: Path) -> None:
+    path = configuration(tmp_path, server.port, account='folders = ["INBOX", "One", "Two"]')
+    put(tmp_path / "wrong.txt", b"wrong\n", 0o600)
+    second = path.read_text("utf-8").partition("[[accounts]]\n")[2].partition("[[channels]]")[0]
+    second = "[[accounts]]\n" + second.replace('"shop"', '"second"').replace("password.txt", "wrong.txt")
+    path.write_text(path.read_text("utf-8") + second, "utf-8")
+    result = check(path)
+    bad = [line for line in result.stdout.splitlines() if line.startswith("! ")]
+    assert [line.partition(": ")[0] for line in bad] == [
+        "! Folder shop / One",
+        "! Folder shop / Two",
+        "! Account second",
+    ]
+    assert (result.stdout.splitlines()[-1], result.exit_code) == ("3 things are not well.", 1)
+
+
+# ---- a state folder that can't be written; a full disk ----
+
+
+@dataclass(frozen=True)
+class Place:
+    """A state folder, a command to start mailwatch with, and the sentence that is to come."""
+
+    state: Path
+    before: list[str]
+    sentence: str
+
+
+FULL = "The disk is full, so nothing can be recorded ({}). Make room"
+SMALL_DISK = 256  # kilobytes
+UNWRITABLE = "The store {} can't be written ({}). Check the folder's permissions and free space."
+
+
+@pytest.fixture(params=["a file stands there", "a folder without permission", "a full disk"])
+def unwritable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    state = tmp_path / "state"
+    if request.param == "a file stands there":
+        put(state, b"")
+        yield Place(state, [], "can't be written (File exists). Check the folder's permissions and free space.")
+    elif request.param == "a folder without permission":
+        state.mkdir(mode=0o500)
+        yield Place(state, without_override(), "can't be written (Permission denied). Check the folder's permissions")
+    else:
+        with small_disk(state, 0) as place:
+            yield place
+
+
+@contextlib.contextmanager
+def small_disk(state: Path, kilobytes: int) -> Iterator[Place]:
+    """A state folder on a disk with so much room: a real one where we may mount it, else a limit to a file's size."""
+    database = state / "mailwatch.sqlite"
+    if mount(state, SMALL_DISK):
+        try:
+            (state / "others").write_bytes(b"x" * (SMALL_DISK - kilobytes) * 1024)
+            yield Place(state, [], FULL.format(database))
+        finally:
+            libc().umount2(os.fsencode(state), 2)
+    else:
+        limited = ["sh", "-c", f'ulimit -f {max(kilobytes, 4) * 2}; exec "$0" "$@"']
+        yield Place(state, limited, UNWRITABLE.format(database, "disk I/O error"))
+
+
+def libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def mount(folder: Path, kilobytes: int) -> bool:
+    """A small disk of its own, where we are root and allowed to."""
+    folder.mkdir(mode=0o700)
+    options = f"size={kilobytes}k,mode=700".encode()
+    return os.geteuid() == 0 and libc().mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, options) == 0
+
+
+def test_scan_with_a_store_that_cannot_be_written_is_a_sentence_and_75(unwritable: Place, home: Environment) -> None:
+    done = mailwatch(home, "scan", "--json", "--store", unwritable.state, SAMPLES, before=unwritable.before)
+    assert unwritable.sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.returncode == 75
+
+
+def test_a_disk_that_fills_up_while_scan_is_at_work_is_a_sentence_and_75(home: Environment, tmp_path: Path) -> None:
+    # An empty store takes 57 KB; the samples do not fit into what is left.
+    with small_disk(tmp_path / "state", 64) as place:
+        done = mailwatch(home, "scan", "--json", "--store", place.state, SAMPLES, before=place.before)
+    assert place.sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.returncode == 75
+    assert all(list(each) == KEYS for each in objects(done.stdout))
+
+
+def test_check_with_a_store_that_cannot_be_written_is_a_sentence(
+    unwritable: Place, home: Environment, server: ScriptedImap, tmp_path: Path
+) -> None:
+    path = configuration(tmp_path, server.port, state=unwritable.state)
+    done = mailwatch(home, "--config", path, "check", before=unwritable.before)
+    bad = [line for line in done.stdout.splitlines() if line.startswith("!")]
+    assert len(bad) == 1
+    assert bad[0].startswith("! Store: ")
+    assert unwritable.sentence in bad[0]
+    assert "  Folder shop / INBOX: good (0 mails)" in done.stdout.splitlines()
+    # Design section 5: 1 is "something is not well (check)".
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_run_with_a_store_that_cannot_be_written_ends_at_once_with_a_sentence_and_75(
+    unwritable: Place, home: Environment, server: ScriptedImap, tmp_path: Path
+) -> None:
+    path = configuration(tmp_path, server.port, state=unwritable.state)
+    done = mailwatch(home, "--config", path, "run", before=unwritable.before)
+    assert unwritable.sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stdout) == (75, "")
+    assert server.commands() == []
+
+
+def test_a_store_that_is_no_database_is_a_sentence_and_75(home: Environment, tmp_path: Path) -> None:
+    damaged = put(tmp_path / "state" / "mailwatch.sqlite", b"not a database, but long enough to be taken for one" * 100)
+    done = mailwatch(home, "scan", "--store", tmp_path / "state", FIRST)
+    sentence = (
+        f"The store {damaged} is damaged (file is not a database). "
+        "Move it away and start again: it is rebuilt from the look-back.\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (75, "", sentence)

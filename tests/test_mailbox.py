@@ -1,0 +1,692 @@
+"""A folder on a server that does what servers should not do: traps section 1, row by row, through `Mailbox`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import mails
+import pytest
+from beds import misbehave
+from beds.scripted import Script, ScriptedImap, Session
+from beds.tap import Tap
+from beds.wire import free_port
+
+from mailwatch import connection, mailbox
+from mailwatch.errors import FolderMissing, LoginRefused, MailboxError, Unreachable
+from mailwatch.mailbox import Client, Headline, Mailbox, Server
+from mailwatch.secret import Secret
+
+COMMANDS = {"CAPABILITY", "LOGIN", "LIST", "EXAMINE", "UID SEARCH", "UID FETCH", "IDLE", "DONE", "NOOP", "LOGOUT"}
+LONG = 60.0  # what no test may wait for
+AT_ONCE = 5.0  # on a noisy machine
+NOON = datetime(2022, 6, 8, 12, 0, tzinfo=UTC)
+ORDER = mails.order_id(1)
+JAPAN = timezone(timedelta(hours=9))  # imapclient makes it naive local time unless told not to
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedImap]:
+    """A server; whatever a test does to it, nothing was changed on it and no command but the known ones was said."""
+    with ScriptedImap() as running:
+        yield running
+        assert not running.violations
+        assert set(running.commands()) <= COMMANDS
+
+
+def where(server: ScriptedImap, port: int | None = None, password: str | None = None) -> Server:
+    """The server as the configuration names it."""
+    return Server(server.host, port or server.port, None, server.user, Secret(password or server.password))
+
+
+@contextmanager
+def opened(server: ScriptedImap, folder: str = "INBOX", port: int | None = None) -> Iterator[Mailbox]:
+    """The examined folder."""
+    box = mailbox.connect(where(server, port), folder)
+    try:
+        yield box
+    finally:
+        box.interrupt()
+        box.close()
+
+
+@contextmanager
+def logged_in(server: ScriptedImap) -> Iterator[Client]:
+    """A client with no folder open."""
+    client = mailbox.log_in(where(server))
+    try:
+        yield client
+    finally:
+        client.connection.shutdown()
+
+
+def texts(box: Mailbox, uids: list[int]) -> dict[int, str]:
+    """UID to text of those that are still there."""
+    found = {headline.uid: box.text(headline) for headline in box.headlines(uids)}
+    return {uid: message.text for uid, message in found.items() if message is not None}
+
+
+def why(fault: MailboxError) -> str:
+    """What the log will say."""
+    return " ".join(map(str, fault.fault.fields.values()))
+
+
+def multipart(*parts: str) -> bytes:
+    """A request with these parts."""
+    body = "".join(f"--b\r\n{part}\r\n" for part in parts)
+    head = (
+        "From: Amazon <seller-notification@amazon.co.jp>\r\nSubject: cancel\r\nMIME-Version: 1.0\r\n"
+        'Content-Type: multipart/mixed; boundary="b"\r\n\r\n'
+    )
+    return f"{head}{body}--b--\r\n".encode()
+
+
+# ---- listing ----
+
+
+def test_all_mails_are_listed_in_ascending_order(server: ScriptedImap) -> None:
+    for uid in (7, 3, 12):
+        server.deliver(mails.neighbour(uid), uid=uid)
+    with opened(server) as box:
+        assert box.uids() == [3, 7, 12]
+
+
+def test_a_list_above_the_last_uid_is_empty_though_servers_answer_the_last_mail(server: ScriptedImap) -> None:
+    """`n:*` always means the last mail too. Planted fault: our own filter left out: red."""
+    server.deliver(mails.neighbour(0), uid=5)
+    with opened(server) as box:
+        assert box.uids(above=5) == []
+        assert box.uids(above=4) == [5]
+        assert box.uids(above=900) == []
+
+
+def test_the_date_of_the_look_back_counts_by_the_day_the_server_shows(server: ScriptedImap) -> None:
+    for days in (0, 1, 2, 30):
+        server.deliver(mails.neighbour(days), when=NOON - timedelta(days=days))
+    with opened(server) as box:
+        assert box.uids(since=date(2022, 6, 7)) == [1, 2]
+    assert any(line.endswith("SINCE 7-Jun-2022") for line in server.lines())
+
+
+def test_two_search_lines_are_one_list(server: ScriptedImap) -> None:
+    """Planted fault: only the first line is read: red."""
+    for number in range(5):
+        server.deliver(mails.neighbour(number))
+    server.script("UID SEARCH", misbehave.two_search_lines())
+    with opened(server) as box:
+        assert box.uids() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("line", ["* SEARCH", "* SEARCH ", None])
+def test_an_empty_list_may_come_with_or_without_a_search_line(server: ScriptedImap, line: str | None) -> None:
+    server.script("UID SEARCH", misbehave.says(*([line] if line else []), "{tag} OK done"))
+    with opened(server) as box:
+        assert box.uids() == []
+
+
+def test_a_trailing_blank_and_lines_of_others_do_not_disturb_the_list(server: ScriptedImap) -> None:
+    server.script(
+        "UID SEARCH",
+        misbehave.says("* 3 EXISTS", "* SEARCH 4 9 ", "* 1 FETCH (FLAGS (\\Seen))", "* 2 EXPUNGE", "{tag} OK done"),
+    )
+    with opened(server) as box:
+        assert box.uids() == [4, 9]
+        assert box.news
+
+
+@pytest.mark.parametrize("line", ["* SEARCH 1 zwei 3", "* SEARCH 1 (MODSEQ 9)"])
+def test_a_list_that_cannot_be_read_is_a_lost_connection_and_not_an_empty_folder(
+    server: ScriptedImap, line: str
+) -> None:
+    server.script("UID SEARCH", misbehave.says(line, "{tag} OK done"))
+    with opened(server) as box, pytest.raises(Unreachable):
+        box.uids()
+
+
+@pytest.mark.parametrize("answer", ["{tag} NO not now", "{tag} BAD what"])
+def test_a_refused_search_is_a_lost_connection_and_not_an_empty_folder(server: ScriptedImap, answer: str) -> None:
+    """Planted fault: the answer's OK is not looked at: an empty list, red."""
+    server.script("UID SEARCH", misbehave.says(answer))
+    with opened(server) as box, pytest.raises(Unreachable):
+        box.uids()
+
+
+# ---- fetching ----
+
+
+def test_a_headline_holds_arrival_size_sender_and_subject_and_no_other_field(server: ScriptedImap) -> None:
+    data = mails.by_notification(ORDER)
+    uid = server.deliver(data, when=NOON.astimezone(JAPAN))
+    with opened(server) as box:
+        [headline] = box.headlines([uid])
+    assert (headline.uid, headline.received, headline.size) == (uid, NOON, len(data))
+    assert headline.received.utcoffset() == timedelta()
+    assert b"seller-notification@amazon.co.jp" in headline.header
+    assert b"Message-ID" not in headline.header
+
+
+def test_a_mail_announced_inside_a_fetch_answer_is_news_and_spoils_nothing(server: ScriptedImap) -> None:
+    """The unsolicited FETCH without UID was merged into another mail. Planted fault: `news` is never true: red."""
+    orders = [mails.order_id(number) for number in range(3)]
+    for order in orders:
+        server.deliver(mails.by_notification(order))
+    with opened(server) as box:
+        uids = box.uids()
+        assert not box.news
+        server.script("UID FETCH", misbehave.exists_inside_fetch(mails.neighbour(1)))
+        headlines = list(box.headlines(uids))
+        assert [headline.uid for headline in headlines] == uids
+        assert all(b"amazon" in headline.header for headline in headlines)
+        assert box.news
+        began = time.monotonic()
+        box.wait_idle(LONG)
+        assert time.monotonic() - began < AT_ONCE
+        assert box.uids() == [*uids, 4]
+        assert not box.news
+
+
+def test_what_others_do_in_the_folder_is_not_mixed_into_the_answers(server: ScriptedImap) -> None:
+    """Flags set on a phone, mails expunged and arriving, in the middle of each answer."""
+    for number in range(6):
+        server.deliver(mails.by_notification(mails.order_id(number)), uid=number + 10)
+
+    def noisy(session: Session, tag: str, arguments: str) -> bool:
+        noise = (
+            b"* 1 FETCH (FLAGS (\\Seen))\r\n* 3 FETCH (UID 14 FLAGS ())\r\n* 9 EXISTS\r\n* 1 RECENT\r\n* 9 EXPUNGE\r\n"
+        )
+        lines = session.fetch_lines(arguments)
+        session.write(noise + noise.join(lines) + noise + f"{tag} OK done\r\n".encode())
+        return True
+
+    server.script("UID FETCH", noisy, always=True)
+    with opened(server) as box:
+        found = texts(box, [11, 13])
+    assert set(found) == {11, 13}
+    assert all(mails.order_id(uid - 10) in found[uid] for uid in found)
+
+
+def test_a_mail_expunged_between_list_and_fetch_is_left_out_and_the_others_come(server: ScriptedImap) -> None:
+    for number in range(3):
+        server.deliver(mails.by_notification(mails.order_id(number)))
+    with opened(server) as box:
+        server.script("UID SEARCH", misbehave.expunged_after(server, 2))
+        uids = box.uids()
+        assert uids == [1, 2, 3]
+        assert [headline.uid for headline in box.headlines(uids)] == [1, 3]
+        assert [uid for uid, _, _ in box.identities(uids)] == [1, 3]
+
+
+def test_a_mail_expunged_between_its_headline_and_its_text_is_gone(server: ScriptedImap) -> None:
+    uid = server.deliver(mails.by_notification(ORDER))
+    with opened(server) as box:
+        [headline] = box.headlines([uid])
+        server.expunge(uid)
+        assert box.text(headline) is None
+
+
+def test_a_mail_expunged_between_its_header_and_its_parts_is_gone_and_not_an_empty_mail(server: ScriptedImap) -> None:
+    """An empty mail of Amazon's would be told as unreadable."""
+    uid = server.deliver(mails.by_notification(ORDER))
+    with opened(server) as box:
+        [headline] = box.headlines([uid])
+        server.script("UID FETCH", misbehave.expunged_after(server, uid))
+        assert box.text(headline) is None
+
+
+def test_a_body_that_is_nil_is_a_mail_that_is_gone(server: ScriptedImap) -> None:
+    uid = server.deliver(mails.by_notification(ORDER))
+    server.deliver(mails.by_notification(mails.order_id(2)))
+    server.override(uid, "BODY[HEADER.FIELDS (FROM SUBJECT)]", b"NIL")
+    with opened(server) as box:
+        assert [headline.uid for headline in box.headlines([1, 2])] == [2]
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        b'("TEXT" "PLAIN" ("CHARSET" "utf-8" NIL NIL "7BIT" 10',
+        b"NIL",
+        b"()",
+        b'"TEXT"',
+        b'("TEXT")',
+        b'("TEXT" "PLAIN" NIL',
+        b"((((((",
+    ],
+)
+def test_a_malformed_bodystructure_falls_back_to_the_beginning_of_the_mail(
+    server: ScriptedImap, structure: bytes
+) -> None:
+    """Else one such mail ends every connection. Planted fault: the fall-back left out: red."""
+    uid = server.deliver(mails.by_notification(ORDER))
+    server.override(uid, "BODYSTRUCTURE", structure)
+    with opened(server) as box:
+        assert ORDER in texts(box, [uid])[uid]
+
+
+def test_one_malformed_answer_in_a_batch_does_not_hide_the_other_mails(server: ScriptedImap) -> None:
+    orders = [mails.order_id(number) for number in range(4)]
+    for order in orders:
+        server.deliver(mails.by_notification(order))
+    server.override(2, "RFC822.SIZE", b"(12")
+    with opened(server) as box:
+        assert {1, 3, 4} <= {headline.uid for headline in box.headlines([1, 2, 3, 4])}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(b"RFC822.SIZE", b"((RFC822.SIZE"), (b"{", b"{1"), (b")\r\n", b"(((\r\n")]
+)
+def test_no_word_of_a_mail_stands_in_the_error_over_an_answer_that_cannot_be_read(
+    server: ScriptedImap, monkeypatch: pytest.MonkeyPatch, before: bytes, after: bytes
+) -> None:
+    """imaplib and imapclient quote the answer in their errors, and our errors are logged."""
+    monkeypatch.setattr(mailbox, "COMMAND_SECONDS", 0.4)
+    uid = server.deliver(b"From: CANARY <a@amazon.co.jp>\r\nSubject: CANARY\r\n\r\nCANARY\r\n")
+    server.script("UID FETCH", misbehave.changed(lambda answer: answer.replace(before, after, 1)), always=True)
+    server.script("UID FETCH", misbehave.changed(lambda answer: answer.replace(b"{", b"{1\r\nCANARY ", 1)))
+    for _ in range(2):
+        with opened(server) as box:
+            try:
+                list(box.headlines([uid]))
+            except Unreachable as fault:
+                said = why(fault)
+            else:
+                said = ""
+        assert "CANARY" not in said
+
+
+@pytest.mark.parametrize(
+    "internal_date", [b'"31-Dec-9999 23:59:59 -1200"', b'"01-Jan-0001 00:00:00 +1400"', b'"x"', b"NIL"]
+)
+def test_an_arrival_that_overflows_does_not_hide_the_mail_nor_the_others(
+    server: ScriptedImap, internal_date: bytes
+) -> None:
+    """One such date failed the whole batch. Planted fault: `_one_headline` raises on: red."""
+    orders = [mails.order_id(number) for number in range(4)]
+    for order in orders:
+        server.deliver(mails.by_notification(order))
+    server.override(2, "INTERNALDATE", internal_date)
+    with opened(server) as box:
+        found = texts(box, [1, 2, 3, 4])
+    assert [mails.order_id(uid - 1) in found[uid] for uid in sorted(found)] == [True] * 4
+
+
+def test_an_arrival_that_overflows_does_not_break_the_identities_of_the_others(server: ScriptedImap) -> None:
+    """They are asked for at each re-list, so one such mail ended every connection."""
+    for number in range(4):
+        server.deliver(mails.neighbour(number))
+    misbehave.year_9999(server, 2)
+    with opened(server) as box:
+        assert {1, 3, 4} <= {uid for uid, _, _ in box.identities([1, 2, 3, 4])}
+
+
+def test_a_huge_literal_ends_the_connection_without_being_read(server: ScriptedImap) -> None:
+    """4 GB. Planted fault: the limit in `Connection.read` left out: waits out the deadline, red."""
+    server.deliver(mails.by_notification(ORDER))
+    server.script("UID FETCH", misbehave.huge_literal())
+    began = time.monotonic()
+    with opened(server) as box, pytest.raises(Unreachable, match="literal"):
+        list(box.headlines([1]))
+    assert time.monotonic() - began < AT_ONCE
+
+
+def test_an_attachment_of_5_mb_does_not_cross_the_wire(server: ScriptedImap) -> None:
+    """Planted fault: `text` fetches the whole mail: red."""
+    attachment = (
+        "Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=a.pdf\r\n"
+        "Content-Transfer-Encoding: base64\r\n\r\n" + "QUJDREVG" * (5 * 1024 * 1024 // 8)
+    )
+    attached_text = "Content-Type: text/plain\r\nContent-Disposition: attachment\r\n\r\n" + "log line\r\n" * 100_000
+    uid = server.deliver(multipart("Content-Type: text/plain\r\n\r\nwords of " + ORDER, attachment, attached_text))
+    with Tap(server.port) as tap, opened(server, port=tap.port) as box:
+        assert ORDER in texts(box, [uid])[uid]
+        assert tap.server_bytes() < 20_000
+
+
+def test_a_text_of_5_mb_is_cut_on_the_server(server: ScriptedImap) -> None:
+    uid = server.deliver(multipart("Content-Type: text/plain\r\n\r\n" + ORDER + "\r\nlong line\r\n" * 500_000))
+    with Tap(server.port) as tap, opened(server, port=tap.port) as box:
+        assert ORDER in texts(box, [uid])[uid]
+        assert tap.server_bytes() < 300_000
+
+
+def test_no_command_is_longer_than_8000_bytes_for_5000_mails(server: ScriptedImap) -> None:
+    """Planted fault: pieces of 2,500: red."""
+    small = b"From: a@example.org\r\nSubject: x\r\n\r\nx\r\n"
+    first = 4_000_000_000  # the longest UIDs
+    for number in range(5000):
+        server.deliver(small, uid=first + 2 * number, announce=False)
+    with opened(server) as box:
+        uids = box.uids()
+        assert len(uids) == 5000
+        assert [uid for uid, _, _ in box.identities(uids)] == uids
+        assert [headline.uid for headline in box.headlines(uids)] == uids
+    assert max(map(len, server.lines())) <= 8000
+
+
+def test_nothing_out_of_a_mail_reaches_a_command(server: ScriptedImap) -> None:
+    """A crafted Message-ID became a command of its own (imapclient sends CR/LF raw)."""
+    canary = "CANARY"
+    crafted = (
+        f'From: Amazon <{canary}@amazon.co.jp>\r\nSubject: {canary}\r\nMessage-ID: <a"\r\n x1 DELETE {canary}@a>\r\n'
+        f"References: <{canary}>\nx2 DELETE INBOX\r\nMIME-Version: 1.0\r\n"
+        f'Content-Type: text/plain; charset="{canary}"; name="{canary}"\r\n\r\n{canary}\r\n'
+    )
+    uid = server.deliver(crafted.encode())
+    with opened(server) as box:
+        assert canary in texts(box, box.uids())[uid]
+        list(box.identities([uid]))
+    assert not [line for line in server.lines() if canary in line or "DELETE" in line]
+
+
+def test_a_charset_out_of_a_bodystructure_cannot_break_out_of_its_field(server: ScriptedImap) -> None:
+    uid = server.deliver(mails.by_notification(ORDER))
+    structure = (
+        b'("TEXT" "PLAIN" ("CHARSET" {24}\r\nutf-8"\r\nX: y\r\n\r\nINJECTED) NIL NIL "BASE64" 10 1 NIL NIL NIL NIL)'
+    )
+    server.override(uid, "BODYSTRUCTURE", structure.replace(b"{24}", b"{%d}" % len(b'utf-8"\r\nX: y\r\n\r\nINJECTED')))
+    with opened(server) as box:
+        assert "INJECTED" not in texts(box, [uid])[uid]
+
+
+# ---- waiting ----
+
+
+def test_a_slice_ends_at_the_first_announcement(server: ScriptedImap) -> None:
+    with opened(server) as box:
+        box.uids()
+        server.script("IDLE", misbehave.exists_with_idling(mails.neighbour(1)))
+        began = time.monotonic()
+        box.wait_idle(LONG)
+        assert time.monotonic() - began < AT_ONCE
+        assert box.news
+        assert box.uids() == [1]
+
+
+def test_mail_that_came_between_list_and_idle_is_not_waited_for(server: ScriptedImap) -> None:
+    """20 of 20 were missed with imapclient's own IDLE. Planted fault: `wait_idle` counts from its own start: red."""
+    with opened(server) as box:
+        box.uids()
+        server.deliver(mails.neighbour(1), announce=False)
+        list(box.headlines([1]))  # its answer announces the mail
+        began = time.monotonic()
+        box.wait_idle(LONG)
+        assert time.monotonic() - began < AT_ONCE
+
+
+@pytest.mark.parametrize("fault", [misbehave.close_in_idle(), misbehave.bye_in_idle("Server shutting down.")])
+def test_a_connection_that_ends_in_idle_is_lost_at_once(server: ScriptedImap, fault: Script) -> None:
+    server.script("IDLE", fault)
+    with opened(server) as box:
+        box.uids()
+        began = time.monotonic()
+        with pytest.raises(Unreachable):
+            box.wait_idle(LONG)
+        assert time.monotonic() - began < AT_ONCE
+
+
+def test_the_words_of_a_bye_reach_the_log(server: ScriptedImap) -> None:
+    server.script("IDLE", misbehave.bye_in_idle("Server shutting down."))
+    with opened(server) as box:
+        box.uids()
+        with pytest.raises(Unreachable) as fault:
+            box.wait_idle(LONG)
+    assert "Server shutting down." in why(fault.value)
+
+
+def test_noop_asks_for_news_where_there_is_no_idle(server: ScriptedImap) -> None:
+    server.capability = "IMAP4rev1"
+    with opened(server) as box:
+        assert box.mode == "poll"
+        box.uids()
+        server.deliver(mails.neighbour(1), announce=False)
+        box.noop()
+        assert box.news
+
+
+def test_interrupt_from_another_thread_ends_a_wait_at_once(server: ScriptedImap) -> None:
+    """Planted fault: `interrupt` does nothing: red."""
+    ended = threading.Event()
+
+    def wait(box: Mailbox) -> None:
+        with pytest.raises(Unreachable):
+            box.wait_idle(LONG)
+        ended.set()
+
+    with opened(server) as box:
+        box.uids()
+        threading.Thread(target=wait, args=(box,), daemon=True).start()
+        server.wait_for_idle()
+        box.interrupt()
+        assert ended.wait(AT_ONCE)
+
+
+@pytest.mark.parametrize(
+    "fault", [misbehave.silence(), misbehave.drip(0.1), misbehave.closes(), misbehave.endless_lines(), misbehave.bye()]
+)
+@pytest.mark.parametrize("command", ["UID SEARCH", "UID FETCH", "NOOP"])
+def test_whatever_the_server_does_a_command_ends_as_unreachable_within_its_deadline(
+    server: ScriptedImap, monkeypatch: pytest.MonkeyPatch, fault: Script, command: str
+) -> None:
+    """Planted fault: `_surprises_lose` lets imaplib's errors through: red."""
+    monkeypatch.setattr(mailbox, "COMMAND_SECONDS", 0.4)
+    monkeypatch.setattr(mailbox, "SEARCH_SECONDS", 0.4)
+    server.deliver(mails.by_notification(ORDER))
+    calls: dict[str, Callable[[Mailbox], object]] = {
+        "UID SEARCH": lambda box: box.uids(),
+        "UID FETCH": lambda box: list(box.headlines([1])),
+        "NOOP": Mailbox.noop,
+    }
+    with opened(server) as box:
+        server.script(command, fault)
+        began = time.monotonic()
+        with pytest.raises(Unreachable):
+            calls[command](box)
+        assert time.monotonic() - began < AT_ONCE
+
+
+def test_a_flood_is_cut_off_at_the_byte_budget_of_one_operation(server: ScriptedImap) -> None:
+    """16 MiB; with a time-out alone it took 250 MB."""
+    server.script("NOOP", misbehave.endless_lines(b"* OK " + b"x" * 8000 + b"\r\n"))
+    with Tap(server.port) as tap, opened(server, port=tap.port) as box:
+        with pytest.raises(Unreachable):
+            box.noop()
+        assert tap.server_bytes() < 40 * 1024 * 1024
+
+
+def test_closing_a_mute_connection_takes_two_seconds_at_most(server: ScriptedImap) -> None:
+    server.script("LOGOUT", misbehave.silence())
+    box = mailbox.connect(where(server), "INBOX")
+    began = time.monotonic()
+    box.close()
+    assert time.monotonic() - began < AT_ONCE
+
+
+# ---- opening ----
+
+
+def test_a_folder_that_is_missing_is_an_error_of_its_own(server: ScriptedImap) -> None:
+    with pytest.raises(FolderMissing) as fault:
+        mailbox.connect(where(server), "Nicht da")
+    assert fault.value.fault.fields["folder"] == "Nicht da"
+
+
+@pytest.mark.parametrize("codes", [("UIDVALIDITY",), ("UIDNEXT",), ("UIDVALIDITY", "UIDNEXT")])
+def test_a_folder_without_uidvalidity_or_uidnext_can_be_watched(server: ScriptedImap, codes: tuple[str, ...]) -> None:
+    server.deliver(mails.by_notification(ORDER))
+    server.script("EXAMINE", misbehave.without(*codes))
+    with opened(server) as box:
+        assert (box.uidvalidity is None) == ("UIDVALIDITY" in codes)
+        assert (box.uidnext is None) == ("UIDNEXT" in codes)
+        assert ORDER in texts(box, box.uids())[1]
+
+
+@pytest.mark.parametrize("name", ["受信/キャンセル", "a&b", 'quo"te', "back\\slash", "with blank", "123"])
+def test_folder_names_reach_the_server_as_they_are(server: ScriptedImap, name: str) -> None:
+    server.add_folder(name)
+    server.deliver(mails.neighbour(0), name)
+    with opened(server, name) as box:
+        assert box.uids() == [1]
+
+
+def test_junk_is_found_by_special_use_before_any_name(server: ScriptedImap) -> None:
+    """Planted fault: names before attributes: red."""
+    del server.folders["Junk"]
+    server.add_folder("Spam")
+    server.add_folder("INBOX.Ramsch", "\\Junk")
+    with logged_in(server) as client:
+        assert client.resolve("\\Junk") == "INBOX.Ramsch"
+        assert client.resolve("\\junk") == "INBOX.Ramsch"
+
+
+@pytest.mark.parametrize("name", ["Junk", "SPAM", "Junk E-mail", "INBOX.Bulk Mail", "[Gmail]/Spam", "迷惑メール"])
+def test_junk_is_found_by_its_usual_names_where_no_attribute_says_it(server: ScriptedImap, name: str) -> None:
+    del server.folders["Junk"]
+    server.add_folder("Junky business")
+    server.add_folder(name)
+    with logged_in(server) as client:
+        assert client.resolve("\\Junk") == name
+
+
+def test_a_junk_folder_that_is_absent_is_none_and_no_other_folder(server: ScriptedImap) -> None:
+    del server.folders["Junk"]
+    with logged_in(server) as client:
+        assert client.resolve("\\Junk") is None
+        assert client.resolve("\\Flagged") is None
+
+
+def test_a_plain_name_is_taken_as_it_is_without_a_question(server: ScriptedImap) -> None:
+    with logged_in(server) as client:
+        assert client.resolve("Archiv") == "Archiv"
+    assert "LIST" not in server.commands()
+
+
+# ---- logging in ----
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[AUTHENTICATIONFAILED] Authentication failed.",
+        "[AUTHENTICATIONFAILED] Too many failed attempts.",
+        "[AUTHORIZATIONFAILED] No.",
+        "[EXPIRED] Your password is too old.",
+        "[ALERT] Please log in via your web browser: https://support.example/78754 (Failure)",
+        "Login failed.",
+        "LOGIN failed",
+    ],
+)
+def test_a_refusal_of_user_or_password_is_for_a_person(server: ScriptedImap, text: str) -> None:
+    """Planted fault: every refusal passes for a busy server: red."""
+    server.script("LOGIN", misbehave.refuse_login(text))
+    with pytest.raises(LoginRefused) as fault:
+        mailbox.log_in(where(server))
+    assert text in why(fault.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[UNAVAILABLE] Temporary authentication failure.",
+        "[LIMIT] Maximum number of connections from user+IP exceeded",
+        "[INUSE] Mailbox in use.",
+        "[SERVERBUG] Internal error occurred.",
+        "Too many simultaneous connections.",
+        "[ALERT] Too many simultaneous connections. (Failure)",
+        "Temporary failure, try again later",
+    ],
+)
+def test_a_server_that_is_busy_is_only_passing(server: ScriptedImap, text: str) -> None:
+    """The fifth and the sixth are one provider's, with and without its code."""
+    server.script("LOGIN", misbehave.refuse_login(text))
+    with pytest.raises(Unreachable) as fault:
+        mailbox.log_in(where(server))
+    assert text in why(fault.value)
+
+
+THROTTLED = "Request is throttled. Suggested Backoff Time: 299961 milliseconds"
+
+
+@pytest.mark.parametrize("answer", ["{tag} NO ", "{tag} BAD ", "* BYE "])
+def test_a_throttled_login_says_how_long_to_wait(server: ScriptedImap, answer: str) -> None:
+    """Planted fault: milliseconds taken for seconds: red."""
+    server.script("LOGIN", misbehave.says(answer + THROTTLED))
+    with pytest.raises(Unreachable) as fault:
+        mailbox.log_in(where(server))
+    assert fault.value.wait_seconds == pytest.approx(299.961)
+
+
+@pytest.mark.parametrize("answer", ["{tag} NO ", "{tag} BAD ", "* BYE "])
+@pytest.mark.parametrize("command", ["EXAMINE", "UID SEARCH", "UID FETCH", "NOOP"])
+def test_a_throttled_command_says_how_long_to_wait(server: ScriptedImap, command: str, answer: str) -> None:
+    server.deliver(mails.neighbour(0))
+    server.script(command, misbehave.says(answer + THROTTLED))
+
+    def work() -> None:
+        with opened(server) as box:
+            list(box.headlines(box.uids()))
+            box.noop()
+
+    with pytest.raises(Unreachable) as fault:
+        work()
+    assert fault.value.wait_seconds == pytest.approx(299.961)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [misbehave.closes(), misbehave.silence(), misbehave.bye("Server shutting down."), misbehave.endless_lines()],
+)
+@pytest.mark.parametrize("command", ["GREETING", "CAPABILITY", "LOGIN", "EXAMINE"])
+def test_a_connection_lost_while_opening_is_no_refusal_and_no_missing_folder(
+    server: ScriptedImap, monkeypatch: pytest.MonkeyPatch, command: str, fault: Script
+) -> None:
+    """Else a network that fails for a moment at LOGIN is told as a wrong password."""
+    monkeypatch.setattr(mailbox, "CONNECT_SECONDS", 0.4)
+    monkeypatch.setattr(mailbox, "COMMAND_SECONDS", 0.4)
+    server.script(command, fault)
+    with pytest.raises(Unreachable):
+        mailbox.connect(where(server), "INBOX")
+
+
+def test_a_server_that_is_not_there_is_unreachable() -> None:
+    with pytest.raises(Unreachable) as fault:
+        mailbox.log_in(Server("127.0.0.1", free_port(), None, "u", Secret("p")))
+    assert fault.value.wait_seconds == 0
+
+
+def test_a_password_that_is_not_ascii_is_a_refusal_that_says_so(server: ScriptedImap) -> None:
+    with pytest.raises(LoginRefused) as fault:
+        mailbox.log_in(where(server, password="パスワード"))
+    assert fault.value.fault.key == "mailbox.login_not_ascii"
+
+
+@pytest.mark.parametrize("password", ['with "quotes"', "back\\slash", "with blank", "{5}", "%*"])
+def test_any_ascii_password_reaches_the_server_as_it_is(server: ScriptedImap, password: str) -> None:
+    server.password = password
+    with opened(server) as box:
+        assert box.uids() == []
+
+
+def test_the_password_is_in_no_error_that_a_failed_login_raises(server: ScriptedImap) -> None:
+    with pytest.raises(LoginRefused) as fault:
+        mailbox.log_in(where(server, password="canary-one"))
+    chain = [
+        fault.value,
+        fault.value.__cause__,
+        fault.value.__context__ if not fault.value.__suppress_context__ else None,
+    ]
+    assert "canary-one" not in " ".join(map(repr, chain)) + why(fault.value)
+    assert "canary-one" not in repr(where(server, password="canary-one"))
+
+
+def test_a_limit_on_literals_does_not_refuse_what_we_ask_for_ourselves() -> None:
+    assert mailbox.MAX_WHOLE < connection.MAX_LITERAL
+
+
+def test_a_headline_of_a_vanished_mail_is_no_surprise(server: ScriptedImap) -> None:
+    with opened(server) as box:
+        assert list(box.headlines([])) == []
+        assert list(box.headlines([99])) == []
+        assert box.text(Headline(99, NOON, 1, b"")) is None

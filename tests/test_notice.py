@@ -1,0 +1,465 @@
+"""What a mail says: which kind, of which order, and nothing that a buyer, a title or a stranger puts into it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import quopri
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailwatch import message, notice, texts
+from mailwatch.alert import Alert
+from mailwatch.amazon import order_id, template
+from mailwatch.amazon.details import Item
+from mailwatch.notice import Kind, Notice, Route
+from mailwatch.request import NOTHING, Rules, decide
+from mailwatch.trust import Provider, Trust
+
+ID, OTHER = "249-1234567-7654321", "503-1111111-2222222"
+GMAIL = Provider("mx.google.com", ("google.com",))
+AT = datetime(2022, 6, 8, 0, 12, tzinfo=UTC)
+AMAZON, BUYER = "Amazon.co.jp <seller-notification@amazon.co.jp>", "田中 <3oyx9h48e2cgi1e@marketplace.amazon.co.jp>"
+SHOPPER, PAY = "Amazon.co.jp <auto-confirm@amazon.co.jp>", "Amazon Pay <auto-communicator@amazonpay.amazon.co.jp>"
+BEGIN, END = "------------- メッセージはここから -------------", "------------- メッセージはここまで -------------"
+HEAD = f"# {ID}:\n1 / ケトル [ASIN: B000000001]\n"
+
+
+def mail(sender: str, subject: str, body: str, *, html: bool = False, authentication: str = "") -> bytes:
+    kind = "html" if html else "plain"
+    head = f"From: {sender}\r\nSubject: {subject}\r\nMessage-ID: <1@a.test>\r\n"
+    head += f"Content-Type: text/{kind}; charset=utf-8\r\n\r\n"
+    return (authentication + head + body.replace("\n", "\r\n")).encode()
+
+
+def read(sender: str, subject: str, body: str, *, html: bool = False, authentication: str = "") -> tuple[Notice, ...]:
+    raw = mail(sender, subject, body, html=html, authentication=authentication)
+    return notice.read(message.parse(raw), GMAIL, template.shipped())
+
+
+def one(sender: str, subject: str, body: str, *, html: bool = False) -> Notice:
+    (only,) = read(sender, subject, body, html=html)
+    return only
+
+
+def own(words: str, subject: str = f"ご注文について（注文番号：{ID}）", head: str = HEAD) -> Notice:
+    """A buyer's message with these words of the buyer's own."""
+    return one(BUYER, subject, f"{head}{BEGIN}\n{words}\n{END}\n")
+
+
+# ---- the forms ----
+
+NOTIFIED = f"購入者が、下記のご注文のキャンセルをリクエストされました。\n\n注文番号： {ID}\n商品名： ケトル\n"
+FORMS = [
+    (
+        BUYER,
+        f"注文のキャンセルリクエスト（注文番号：{ID}）",
+        f"{HEAD}{BEGIN}\n間違えて注文しました\n{END}\n",
+        Kind.REQUEST,
+        Route.MESSAGE,
+    ),
+    (BUYER, "注文キャンセルリクエスト", f"{HEAD}{BEGIN}\n{END}\n", Kind.REQUEST, Route.MESSAGE),
+    (BUYER, f"キャンセル依頼 {ID}", "", Kind.REQUEST, Route.MESSAGE),
+    (BUYER, f"Order cancellation request from Amazon customer (Order: {ID})", HEAD, Kind.REQUEST, Route.MESSAGE),
+    (BUYER, f"Order cancelation request from Amazon customer Taro (Order: {ID})", HEAD, Kind.REQUEST, Route.MESSAGE),
+    (AMAZON, f"購入者からのキャンセルリクエスト（注文番号：{ID}）", NOTIFIED, Kind.REQUEST, Route.NOTIFICATION),
+    (AMAZON, "ご注文に関する重要なお知らせ", NOTIFIED, Kind.REQUEST, Route.NOTIFICATION),
+    (AMAZON, f"Buyer requested cancellation: {ID}", "", Kind.REQUEST, Route.NOTIFICATION),
+    (
+        AMAZON,
+        "About your order",
+        f"The buyer has requested cancellation of this order.\nOrder ID: {ID}\n",
+        Kind.REQUEST,
+        Route.NOTIFICATION,
+    ),
+    (
+        AMAZON,
+        f"注文がキャンセルされました（注文番号：{ID}）",
+        "キャンセル済みです。",
+        Kind.CANCELLED,
+        Route.NOTIFICATION,
+    ),
+    (AMAZON, f"Your order {ID} has been canceled", "It was canceled.", Kind.CANCELLED, Route.NOTIFICATION),
+    (
+        AMAZON,
+        "ご注文の状況",
+        f"注文番号：{ID}\nご注文は自動的にキャンセルされました。",
+        Kind.CANCELLED,
+        Route.NOTIFICATION,
+    ),
+    (
+        BUYER,
+        f"ご注文について（注文番号：{ID}）",
+        f"{HEAD}{BEGIN}\nキャンセルしてください\n{END}\n",
+        Kind.WISH,
+        Route.MESSAGE,
+    ),
+    (AMAZON, f"キャンセルの取り扱いについて {ID}", "本文", Kind.POSSIBLE, Route.NOTIFICATION),
+]
+
+
+@pytest.mark.parametrize(("sender", "subject", "body", "kind", "route"), FORMS)
+def test_each_form_is_recognised_with_its_route_and_order(
+    sender: str, subject: str, body: str, kind: Kind, route: Route
+) -> None:
+    found = one(sender, subject, body)
+    assert (found.kind, found.route, found.order_id) == (kind, route, ID)
+    assert found.marketplace == "JP"
+
+
+def test_a_spanish_buyers_request_is_recognised() -> None:
+    found = one(BUYER, f"Solicitud de cancelación de pedido del cliente de Amazon (Pedido: {ID})", HEAD)
+    assert (found.kind, found.order_id) == (Kind.REQUEST, ID)
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject", "body"),
+    [
+        (
+            AMAZON,
+            "注文確定： NC-1 ノイズキャンセルヘッドホン",
+            f"注文番号：{ID}\n商品名：ノイズキャンセリング ヘッドホン\n",
+        ),
+        (AMAZON, "注文確定： NC-1 キャンセル防止リング", f"注文番号：{ID}\n商品名：キャンセル防止リング\n"),
+        (AMAZON, "Sold, ship now: NC-1 Noise Cancelling Headphones", f"Order ID: {ID}\n"),
+        (AMAZON, f"返品リクエストを受領しました {ID}", "返品の理由： 不要"),
+        (AMAZON, f"Return authorization request for order {ID}", "Reason: no longer needed"),
+        (AMAZON, f"マーケットプレイス保証申請 {ID}", "申請を受けました。"),
+        ("Amazon <cb-seller-notification@amazon.co.jp>", f"チャージバックのお知らせ {ID}", "キャンセル"),
+        (AMAZON, "売上金の振込のお知らせ", "振込を処理しました。"),
+        (AMAZON, "レポートの準備が完了しました", "ダウンロードできます。"),
+        (AMAZON, "出荷通知の期限のリマインダー", f"注文番号：{ID} 出荷通知がないとキャンセルされる場合があります。"),
+        (PAY, "注文のキャンセル、返金、返品のリクエスト:P03-1234567-7654321", "キャンセル"),
+        (SHOPPER, "Amazon.co.jpでのご注文", f"注文番号：{ID} キャンセルはこちら"),
+        ("楽天 <order@rakuten.co.jp>", "【楽天市場】注文キャンセルのリクエスト", f"注文番号：{ID}"),
+        ("shop <x@shop.example>", f"注文のキャンセルリクエスト {ID}", "購入者がキャンセルをリクエストしました"),
+    ],
+)
+def test_a_neighbour_is_ignored(sender: str, subject: str, body: str) -> None:
+    """Seen red with the neighbours' entries taken out of templates.toml."""
+    assert one(sender, subject, body).kind is Kind.IGNORED
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject", "body"),
+    [
+        (AMAZON, f"【キャンセルリクエスト】ノイズキャンセルヘッドホン {ID}", "本文です"),
+        (AMAZON, f"ノイズキャンセリングヘッドホンのキャンセルリクエスト {ID}", "本文です"),
+        (BUYER, f"ノイズキャンセルイヤホンの注文のキャンセルリクエスト {ID}", "本文です"),
+        (
+            AMAZON,
+            "お知らせ",
+            f"注文番号：{ID}\nノイズキャンセルイヤホンについて購入者がキャンセルをリクエストしました\n",
+        ),
+        (AMAZON, f"Noise-cancelling headphones: buyer requested cancellation {ID}", ""),
+    ],
+)
+def test_a_noise_cancelling_title_does_not_hide_a_request(sender: str, subject: str, body: str) -> None:
+    found = one(sender, subject, body)
+    assert (found.kind, found.order_id) == (Kind.REQUEST, ID)
+
+
+def test_a_wish_for_a_noise_cancelling_product_is_a_wish() -> None:
+    assert own("ノイズキャンセルヘッドホンをキャンセルしたいです").kind is Kind.WISH
+
+
+@pytest.mark.parametrize(
+    "words", ["ありがとうございました", "", "キャンセルしないでください", "> キャンセルをリクエストを選択してください"]
+)
+def test_a_message_whose_own_words_do_not_ask_is_ignored(words: str) -> None:
+    assert own(words).kind is Kind.IGNORED
+
+
+def test_a_wish_carries_a_short_excerpt_round_its_word() -> None:
+    found = own("あ" * 200 + "キャンセルできますか" + "い" * 200)
+    assert found.excerpt
+    assert "キャンセル" in found.excerpt
+    assert len(found.excerpt) <= 60
+
+
+def test_a_completed_cancellation_is_no_request_though_it_speaks_of_one() -> None:
+    found = one(
+        AMAZON,
+        f"キャンセルリクエストが承認されました {ID}",
+        "購入者がキャンセルをリクエストし、注文はキャンセルされました。",
+    )
+    assert found.kind is Kind.CANCELLED
+
+
+def test_a_reply_under_the_requests_subject_is_judged_by_its_own_words() -> None:
+    assert own("ありがとうございます", f"Re: 注文のキャンセルリクエスト {ID}").kind is Kind.IGNORED
+    assert own("キャンセルして", f"Re: 注文のキャンセルリクエスト {ID}").kind is Kind.WISH
+
+
+@pytest.mark.parametrize("body", ["", " \n ", "\ufffd"])
+def test_an_amazon_mail_without_readable_text_is_unreadable_and_told(body: str) -> None:
+    if body == "\ufffd":
+        raw = mail(AMAZON, f"お知らせ {ID}", "").replace(b"\r\n\r\n", b"\r\n\r\n" + b"\x81\x20\x81\x30" * 40)
+        (found,) = notice.read(message.parse(raw), GMAIL, template.shipped())
+    else:
+        found = one(AMAZON, f"お知らせ {ID}", body)
+    assert (found.kind, found.is_told) == (Kind.UNREADABLE, True)
+
+
+def test_a_from_that_can_not_be_read_and_says_amazon_is_unreadable() -> None:
+    assert one("Amazon <a@amazon.co.jp", "注文", "本文").kind is Kind.UNREADABLE
+
+
+def test_a_possible_mail_without_an_order_id_is_told_with_its_senders_domain() -> None:
+    found = one(AMAZON, "キャンセルについて", "本文です")
+    assert (found.kind, found.order_id, found.sender_domain) == (Kind.POSSIBLE, None, "amazon.co.jp")
+
+
+# ---- trust ----
+
+FAIL = "Authentication-Results: mx.google.com; dmarc=fail header.from=amazon.co.jp\r\n"
+
+
+@pytest.mark.parametrize(("sender", "subject", "body", "kind", "route"), FORMS)
+def test_a_forged_mail_of_any_form_is_never_told(
+    sender: str, subject: str, body: str, kind: Kind, route: Route
+) -> None:
+    """Seen red with `is_told` true for forged."""
+    for found in read(sender, subject, body, authentication=FAIL):
+        assert found.trust is Trust.FORGED
+        assert not found.is_told
+        assert not decide(found, AT, NOTHING, Rules()).alerts
+        assert found.kind in {Kind.REQUEST, Kind.IGNORED}
+
+
+@pytest.mark.parametrize(
+    "sender",
+    ["Amazon.co.jp <x@amazon-co.jp>", "アマゾン <x@evil.example>", "seller-notification@amazon.co.jp <x@evil.example>"],
+)
+@pytest.mark.parametrize("subject", ["注文のキャンセルリクエスト", "ご注文のキャンセル", "お知らせ"])
+def test_a_look_alikes_mail_is_never_told(sender: str, subject: str) -> None:
+    for found in read(sender, subject, NOTIFIED):
+        assert found.trust is Trust.FORGED
+        assert not found.is_told
+
+
+# ---- which order ----
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "orders", "others"),
+    [
+        (f"キャンセルリクエスト {ID}", f"注文番号：{OTHER}", [ID], (OTHER,)),
+        ("キャンセルリクエスト", f"{OTHER} とは別です。\n注文番号：{ID}", [ID], (OTHER,)),
+        ("キャンセルリクエスト", f"関連する注文番号：{OTHER}\n注文番号：{ID}", [ID], (OTHER,)),
+        ("キャンセルリクエスト", f"以前の注文：{OTHER}\n注文ID： {ID}", [ID], (OTHER,)),
+        ("キャンセルリクエスト", f"Order ID: {ID}\nsee {OTHER}", [ID], (OTHER,)),
+        ("キャンセルリクエスト", f"# {ID}:\n{OTHER}", [ID], (OTHER,)),
+        ("キャンセルリクエスト", f"注文番号：{ID}\n注文番号：{OTHER}", [ID, OTHER], ()),
+        ("キャンセルリクエスト", f"ご確認ください {ID}", [ID], ()),
+        ("キャンセルリクエスト", "番号なし D01-1234567-7654321 P03-1234567-7654321", [None], ()),
+        ("キャンセルリクエスト", f"注文番号\n{ID}", [ID], ()),
+        ("キャンセルリクエスト", "注文番号：２４９－１２３４５６７－\n７６５４３２１", [ID], ()),
+    ],
+)
+def test_the_order_is_that_of_the_subject_then_the_label_then_the_text(
+    subject: str, body: str, orders: list[str | None], others: tuple[str, ...]
+) -> None:
+    found = read(AMAZON, subject, body)
+    assert [each.order_id for each in found] == orders
+    assert {each.also_mentioned for each in found} == {others}
+
+
+def test_an_id_only_in_the_order_link_is_the_order_and_a_strangers_link_is_not() -> None:
+    page = "<p>購入者がキャンセルをリクエストしました</p><a href='https://{}/orders-v3/order/{}'>注文を見る</a>"
+    found = one(AMAZON, "キャンセルリクエスト", page.format("sellercentral.amazon.co.jp", ID), html=True)
+    assert found.order_id == ID
+    for host in ("evil.example", "sellercentral.amazon.co.jp.evil.example", "xsellercentral.amazon.co.jp"):
+        assert one(AMAZON, "キャンセルリクエスト", page.format(host, ID), html=True).order_id is None
+
+
+@pytest.mark.parametrize(
+    "words", [f"{OTHER}をキャンセルしたい", f"注文番号：{OTHER}", f"# {OTHER}:", f"Order ID: {OTHER}"]
+)
+def test_an_id_in_the_buyers_own_words_is_never_the_order(words: str) -> None:
+    """Seen red with the buyer's words left in the frame."""
+    found = own(f"キャンセルして\n{words}", subject="ご注文について")
+    assert (found.kind, found.order_id, found.also_mentioned) == (Kind.WISH, ID, (OTHER,))
+    lone = own(f"キャンセルして\n{words}", subject="お問い合わせ", head="")
+    assert (lone.order_id, lone.also_mentioned) == (None, (OTHER,))
+
+
+DIGITS = st.text(st.sampled_from("0123456789"), min_size=17, max_size=17)
+IDS = DIGITS.map(lambda d: f"{d[:3]}-{d[3:10]}-{d[10:]}")
+
+
+@given(
+    IDS,
+    st.lists(IDS, min_size=1, max_size=5),
+    st.lists(st.sampled_from(["注文番号：", "", "# ", "Order ID: ", "> "]), min_size=5, max_size=5),
+)
+@settings(max_examples=120)
+def test_however_many_ids_a_buyer_a_quote_and_a_title_hold_only_amazons_counts(
+    real: str, written: list[str], labels: list[str]
+) -> None:
+    """Reliability H7. Seen red with the buyer's words left in the frame."""
+    words = "\n".join(f"{label}{each}" for label, each in zip(labels, written, strict=False))
+    body = f"# {real}:\n1 / 題 {written[0]} [ASIN: B000000001]\n{BEGIN}\nキャンセルして\n{words}\n{END}\n"
+    found = one(BUYER, "ご注文について", body)
+    assert found.order_id == real
+    assert set(found.also_mentioned) == set(written) - {real}
+
+
+# ---- items and values ----
+
+
+def test_the_details_of_a_notification_are_read() -> None:
+    found = one(
+        AMAZON,
+        f"キャンセルリクエスト {ID}",
+        f"注文番号： {ID}\n注文日： 2022/06/07\n商品名： ケトル 0.8L\nASIN： B000000001\nSKU： K-1\n数量： 2\n"
+        "出荷予定日： 2022/06/10\nキャンセル理由： 間違えて購入した\n",
+    )
+    assert found.items == (Item("ケトル 0.8L", "B000000001", "K-1", 2),)
+    assert (found.reason, found.order_date, found.ship_by) == ("間違えて購入した", "2022/06/07", "2022/06/10")
+
+
+def test_the_items_of_a_relayed_message_are_read() -> None:
+    found = one(
+        BUYER,
+        "注文のキャンセルリクエスト",
+        f"# {ID}:\n1 / ケトル [白] [ASIN: B000000001]\n12 / マット [ASIN: b000000002]\n",
+    )
+    assert found.items == (Item("ケトル [白]", "B000000001", None, 1), Item("マット", "B000000002", None, 12))
+
+
+def test_two_items_in_a_table_are_two_items() -> None:
+    row = "<tr><td>商品名：</td><td>{}</td></tr><tr><td>SKU：</td><td>{}</td></tr>"
+    page = f"<p>注文番号：{ID}</p><table>{row.format('ケトル', 'K-1')}{row.format('マット', 'Y-1')}</table>"
+    found = one(AMAZON, "キャンセルリクエスト", page, html=True)
+    assert [(item.title, item.sku) for item in found.items] == [("ケトル", "K-1"), ("マット", "Y-1")]
+
+
+# ---- the same form in every encoding; any bytes at all ----
+
+
+def encoded_mail(sender: str, subject: str, body: str, charset: tuple[str, str, str]) -> bytes:
+    codec, name, encoding = charset
+    word = base64.b64encode(subject.encode(codec)).decode()
+    raw = body.replace("\n", "\r\n").encode(codec)
+    data = {"base64": base64.encodebytes(raw), "quoted-printable": quopri.encodestring(raw)}.get(encoding, raw)
+    address = sender.rpartition("<")[2].rstrip(">")
+    head = (
+        f"From: Amazon <{address}>\r\nSubject: =?{name}?B?{word}?=\r\nContent-Type: text/plain; charset={name}\r\n"
+        f"Content-Transfer-Encoding: {encoding}\r\n\r\n"
+    )
+    return head.encode() + data
+
+
+ENCODINGS = [
+    ("utf-8", "utf-8", "base64"),
+    ("utf-8", "utf-8", "quoted-printable"),
+    ("iso2022_jp", "iso-2022-jp", "7bit"),
+    ("cp932", "shift_jis", "8bit"),
+    ("euc_jp", "euc-jp", "8bit"),
+    ("cp932", "windows-31j", "base64"),
+    ("iso2022_jp", "cp50220", "quoted-printable"),
+]
+
+
+@given(st.sampled_from(FORMS), IDS, st.sampled_from(ENCODINGS))
+@settings(max_examples=150)
+def test_any_form_in_any_encoding_says_the_same_of_the_same_order(
+    form: tuple[str, str, str, Kind, Route], wanted: str, charset: tuple[str, str, str]
+) -> None:
+    sender, subject, body, kind, route = form
+    raw = encoded_mail(sender, subject.replace(ID, wanted), body.replace(ID, wanted), charset)
+    (found,) = notice.read(message.parse(raw), GMAIL, template.shipped())
+    assert (found.kind, found.route, found.order_id) == (kind, route, wanted)
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            f"From: {AMAZON}\r\n",
+            f"From: {BUYER}\r\n",
+            f"From: {SHOPPER}\r\n",
+            "From: Amazon <x@evil.example>\r\n",
+            "From: <\r\n",
+        ),
+        *(
+            "Subject: キャンセルリクエスト",
+            "Subject: ",
+            "\r\n",
+            "\r\n\r\n",
+            "\n",
+            " ",
+            BEGIN,
+            END,
+            HEAD,
+            NOTIFIED,
+            ID,
+            OTHER,
+            FAIL,
+        ),
+        *(
+            "Content-Type: text/html\r\n",
+            "Content-Type: multipart/mixed; boundary=b\r\n",
+            "--b\r\n",
+            "Content-Transfer-Encoding: base64\r\n",
+        ),
+        *(
+            "キャンセルして",
+            "商品名：",
+            "数量： 9",
+            "<pre style='-o-pre-wrap'>",
+            "<table><td>",
+            "理由：",
+            "\x1b$B%-%c%s%;%k\x1b(B",
+            "\x00",
+        ),
+    ]
+).map(str.encode)
+ANY_MAIL = st.one_of(
+    st.binary(max_size=200), st.lists(st.one_of(PIECES, st.binary(max_size=6)), max_size=25).map(b"".join)
+)
+
+
+@given(ANY_MAIL, st.sampled_from([GMAIL, Provider()]))
+@settings(max_examples=300)
+def test_any_bytes_give_notices_a_decision_and_a_text(raw: bytes, provider: Provider) -> None:
+    """The whole core, as `scan` runs it: no bytes raise, every ID is canonical, every line is plain."""
+    parsed = message.parse(raw)
+    found = notice.read(parsed, provider, template.shipped())
+    assert found
+    for each in found:
+        assert each.order_id is None or order_id.is_order_id(each.order_id)
+        assert each.order_id not in each.also_mentioned
+        assert each.excerpt is None or len(each.excerpt) <= 60
+        decision = decide(each, AT, NOTHING, Rules())
+        assert each.is_told or not decision.alerts
+        json.dumps([each.reason, [item.title for item in each.items]], ensure_ascii=False).encode()
+        if decision.alerts:
+            text = texts.alert(_alert(each, decision.why), "ja", ZoneInfo("Asia/Tokyo"))
+            assert all(line.isprintable() for line in (text.title, *text.body.split("\n")))
+
+
+def _alert(about: Notice, why: str) -> Alert:
+    return Alert(
+        kind=about.kind,
+        why=why,
+        trust=about.trust,
+        seller="shop",
+        order_id=about.order_id,
+        marketplace=about.marketplace,
+        received=AT,
+        account="shop",
+        folder="INBOX",
+        sightings=(),
+        items=about.items,
+        also_mentioned=about.also_mentioned,
+        reason=about.reason,
+        excerpt=about.excerpt,
+        order_date=about.order_date,
+        ship_by=about.ship_by,
+        sender_domain=about.sender_domain,
+    )

@@ -1,0 +1,52 @@
+"""When to try again: bounded, growing, and gentle with a server that says no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailwatch import retry
+
+Delay = Callable[[int, float], float]
+DELAYS = [(retry.reconnect_delay, 1.0, 300.0), (retry.send_delay, 5.0, 900.0)]
+FAILURES, JITTER = st.integers(1, 10**9), st.floats(0, 1)
+
+
+@pytest.mark.parametrize(("delay", "first", "cap"), DELAYS)
+def test_the_delay_doubles_to_its_cap_and_half_of_it_is_jitter(delay: Delay, first: float, cap: float) -> None:
+    assert [delay(n, 1.0) for n in range(1, 5)] == [first, 2 * first, 4 * first, 8 * first]
+    assert [delay(n, 0.0) for n in range(1, 5)] == [first / 2, first, 2 * first, 4 * first]
+    assert (delay(1000, 1.0), delay(1000, 0.0)) == (cap, cap / 2)
+
+
+@pytest.mark.parametrize(("delay", "first", "cap"), DELAYS)
+@given(failures=FAILURES, jitter=JITTER)
+@settings(max_examples=100)
+def test_no_delay_is_ever_zero_or_above_its_cap(
+    delay: Delay, first: float, cap: float, failures: int, jitter: float
+) -> None:
+    """Seen red with the cap taken out."""
+    assert first / 2 <= delay(failures, jitter) <= cap
+    assert delay(failures, jitter) <= delay(failures + 1, jitter)
+
+
+def test_a_day_without_network_costs_at_most_six_hundred_attempts() -> None:
+    times = accumulate(retry.reconnect_delay(n, 0.0) for n in range(1, 2000))
+    assert sum(at <= 24 * 3600 for at in times) <= 600
+
+
+def test_a_refused_login_is_tried_six_times_in_the_first_hour_and_then_once_an_hour() -> None:
+    """Seen red with `refusals < 7`."""
+    tries = [0.0, *accumulate(retry.login_delay(n) for n in range(1, 100))]
+    assert sum(at < 3600 for at in tries) <= 6
+    after = [at for at in tries if at >= 3600]
+    assert all(later - earlier >= 3600 for earlier, later in pairwise(after))
+    assert all(sum(start <= at < start + 3600 for at in tries) <= 6 for start in tries)
+
+
+def test_a_channel_that_is_dead_for_good_is_tried_once_an_hour() -> None:
+    assert retry.SEND_PERMANENT == 3600.0

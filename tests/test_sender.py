@@ -1,0 +1,178 @@
+"""Who a mail says it is from: Amazon's exact domains, and the many that only look like them (domain section 7)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailwatch import message
+from mailwatch.amazon import sender
+from mailwatch.amazon.marketplace import directory, of_domain
+from mailwatch.amazon.sender import From, Sender
+
+
+def of(raw: str) -> From:
+    """The class of a raw From field, read as a mail's."""
+    parsed = message.parse(b"From: " + raw.encode() + b"\r\n\r\nx")
+    return sender.classify(parsed.display_name, parsed.address)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected", "code"),
+    [
+        ("田中 <3oyx9h48e2cgi1e@marketplace.amazon.co.jp>", Sender.BUYER, "JP"),
+        ("a <3oyx9h48e2cgi1e+A1B2C3D4E5F6G7H8I9J0K@marketplace.amazon.co.jp>", Sender.BUYER, "JP"),
+        ("a <3oyx9h48e2cgi1e+0f8fad5b-d9cb-469f-a165-70867728950e@marketplace.amazon.co.jp>", Sender.BUYER, "JP"),
+        ("a <x@m.marketplace.amazon.co.jp>", Sender.BUYER, "JP"),
+        ("a <x@MARKETPLACE.Amazon.CO.JP>", Sender.BUYER, "JP"),
+        ("a <x@marketplace.amazon.com>", Sender.BUYER, "US"),
+        ("Amazon.co.jp <seller-notification@amazon.co.jp>", Sender.AMAZON, "JP"),
+        ('"Amazon.co.jp" <donotreply@amazon.com>', Sender.AMAZON, "US"),
+        ("x@amazon.com.mx", Sender.AMAZON, "MX"),
+        ("x@sellers.amazon.co.uk", Sender.AMAZON, "UK"),
+        ("Amazon.co.jp <auto-confirm@amazon.co.jp>", Sender.SHOPPER, "JP"),
+        ("<order-update@amazon.co.jp>", Sender.SHOPPER, "JP"),
+        ("<Shipment-Tracking@amazon.co.jp>", Sender.SHOPPER, "JP"),
+        ("<digital-no-reply@amazon.co.jp>", Sender.SHOPPER, "JP"),
+        ("<auto-communicator@amazonpay.amazon.co.jp>", Sender.PAY, "JP"),
+    ],
+)
+def test_amazons_own_senders_are_told_apart(raw: str, expected: Sender, code: str) -> None:
+    found = of(raw)
+    assert (found.sender, found.marketplace and found.marketplace.code) == (expected, code)
+
+
+LOOKALIKES = [
+    "x@amazon-co.jp",
+    "x@amazon.co.jp.evil.example",
+    "x@marketplace.amazon.co.jp.evil.example",
+    "x@amazon.co.jp-seller.example",
+    "x@amazon.evil.example",
+    "x@evil-amazon.co.jp",
+    "x@myamazon.co.jp",
+    "x@amazonco.jp",
+    "x@amazon.jp.evil.example",
+    "x@amazon.cojp.example",
+    "x@arnazon.co.jp",
+    "x@annazon.co.jp",
+    "x@amaz0n.co.jp",
+    "x@amaz0n.example",
+    "x@ama-zon.co.jp",
+    "x@ama.zon.example",
+    "x@amason.co.jp",
+    "x@ama2on.co.jp",
+    "x@AMAZON-support.example",
+    "x@amazon.co.jp.xn--p1ai",
+    "x@xn--amazn-mye.example",
+    "x@xn--mazon-3ve.co.jp",
+    "x@xn--amaon-7uc.example",
+    "x@аmazon.co.jp",
+    "x@amаzon.co.jp",
+    "x@amazоn.co.jp",
+    "x@ａｍａｚｏｎ.co.jp.example",
+    "x@amàzon.co.jp",
+    "x@amazön.co.jp",
+    "x@amazοn.co.jp",
+    "Amazon.co.jp <x@evil.example>",
+    "アマゾン <x@evil.example>",
+    "ｱﾏｿﾞﾝ <x@evil.example>",
+    "Ａｍａｚｏｎ <x@evil.example>",
+    "Аmazon <x@evil.example>",
+    "Ama­zon <x@evil.example>",
+    "The Amazon Team <x@evil.example>",
+    '"seller-notification@amazon.co.jp" <x@evil.example>',
+    "order-update@amazon.co.jp <bad@evil.example>",
+    '"A (seller-notification@amazon.co.jp)" <x@evil.example>',
+    "【重要】 seller-notification@AMAZON.co.jp <x@evil.example>",
+    "A\u200bmazon <x@evil.example>",
+    "A m a z o n <x@evil.example>",
+    "[Amazon] <x@evil.example>",
+]
+
+
+@pytest.mark.parametrize("raw", LOOKALIKES)
+def test_a_look_alike_is_never_amazons_and_never_taken_for_just_anybody(raw: str) -> None:
+    """Seen red with `amazon in domain` for `of_domain`, and with `_skeleton` giving its text back."""
+    found = of(raw)
+    assert not found.is_amazon
+    assert found.sender in {Sender.LOOKALIKE, Sender.UNREADABLE}
+
+
+def test_there_are_at_least_forty_look_alikes() -> None:
+    assert len(set(LOOKALIKES)) >= 40
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "店長 <x@shop.example>",
+        "楽天市場 <order@rakuten.co.jp>",
+        "x@amazonses.com",
+        "x@mail.amazonaws.com",
+        "x@amber-zone.example",
+        "x@example.co.jp",
+        "amateur zone <x@news.example>",
+        "My shop on the Amazon <x@shop.example>",
+        "",
+        "<",
+    ],
+)
+def test_other_peoples_mail_is_other(raw: str) -> None:
+    assert of(raw).sender is Sender.OTHER
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "<a@amazon.co.jp> <b@evil.example>",
+        "a@amazon.co.jp, b@evil.example",
+        "Amazon <a@amazon.co.jp",
+        "a@amazon.co.jp@evil.example",
+        "Amazon",
+        "amazon@[",
+    ],
+)
+def test_a_from_without_one_certain_address_that_says_amazon_is_unreadable(raw: str) -> None:
+    assert of(raw).sender is Sender.UNREADABLE
+
+
+@pytest.mark.parametrize("raw", [*LOOKALIKES, "a@marketplace.amazon.co.jp", "Amazon"])
+def test_nothing_that_may_be_amazons_is_left_unfetched(raw: str) -> None:
+    parsed = message.parse(b"From: " + raw.encode() + b"\r\n\r\nx")
+    assert sender.may_be_amazon(parsed.display_name, parsed.address)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "",
+        ".",
+        "co.jp",
+        "amazon",
+        "xamazon.co.jp",
+        "amazon.co.jp.",
+        ".amazon.co.jpx",
+        "amazon.co.jp.example",
+        "amazoncoXjp",
+        "amazon.com.evil",
+    ],
+)
+def test_only_whole_labels_make_a_marketplace(domain: str) -> None:
+    """Seen red with `endswith(parent)` without the dot."""
+    assert of_domain(domain) is None
+
+
+def test_no_domain_of_one_marketplace_is_within_that_of_another() -> None:
+    domains = [each.domain for each in directory().marketplaces]
+    assert [of_domain(domain) for domain in domains] == list(directory().marketplaces)
+
+
+@given(
+    st.text(max_size=60),
+    st.one_of(st.none(), st.text(max_size=30), st.from_regex(r"[a-z]{1,5}@(xn--)?[a-z0-9.-]{1,20}", fullmatch=True)),
+)
+@settings(max_examples=200)
+def test_any_display_and_address_give_a_class(display: str, address: str | None) -> None:
+    found = sender.classify(display, address)
+    assert found.is_amazon == (address is not None and of_domain(address.rpartition("@")[2]) is not None)

@@ -1,0 +1,546 @@
+"""The store: all or nothing, once and not twice, nothing kept that need not be."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import mails
+import pytest
+
+from mailwatch.amazon.details import Item
+from mailwatch.database import FILE_NAME, SCHEMA_VERSION, Database, RunLock
+from mailwatch.errors import PassingError, StoreError
+from mailwatch.notice import Kind, Notice, Route
+from mailwatch.outbox import OutboxEntry
+from mailwatch.request import Action, Rules, State
+from mailwatch.store import MailIdentity, Reading, Recorded, Store
+from mailwatch.trust import Trust
+
+NOON = datetime(2022, 8, 8, 12, 0, tzinfo=UTC)  # outside the roll-out window
+RULES = Rules()
+ALL = [("slack", frozenset({"request", "wish", "possible", "unreadable"}))]
+ONE, TWO, THREE = (mails.order_id(number) for number in (1, 2, 3))
+_uid = itertools.count(1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store in a file."""
+    with closing(Store.open(tmp_path)) as made:
+        yield made
+
+
+def notice(order: str | None = ONE, kind: Kind = Kind.REQUEST, trust: Trust = Trust.VERIFIED) -> Notice:
+    """What a mail says of an order."""
+    route = Route.MESSAGE if kind is Kind.WISH else Route.NOTIFICATION
+    return Notice(kind, trust, route, marketplace="JP", order_id=order)
+
+
+def reading(*notices: Notice, folder: str = "INBOX", at: datetime = NOON, content: bytes | None = None) -> Reading:
+    """A mail that says this; every one is another mail unless `content` is given."""
+    uid = next(_uid)
+    mail = MailIdentity("shop", folder, 7, uid, at, 1000)
+    return Reading(mail, "shop", content or f"content {uid}".encode(), notices)
+
+
+def record(store: Store, *notices: Notice, at: datetime = NOON, content: bytes | None = None) -> list[Action]:
+    """Record a new mail; what was decided."""
+    return decided(store.record(reading(*notices, at=at, content=content), RULES, ALL, at))
+
+
+def decided(recorded: Iterable[Recorded]) -> list[Action]:
+    """The decisions alone."""
+    return [each.decision.action for each in recorded]
+
+
+def due(store: Store, at: datetime = NOON, channel: str = "slack") -> OutboxEntry:
+    """The alert to send now; there must be one."""
+    entry = store.outbox.due(channel, at)
+    assert entry is not None
+    return entry
+
+
+def count(folder: Path, table: str) -> int:
+    """How many rows are on disk."""
+    with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
+        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - our own names
+
+
+def bytes_of(folder: Path) -> bytes:
+    """Every byte of every file of the state folder."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+# ---- all or nothing ----
+
+
+def test_what_fails_in_the_middle_leaves_no_trace_and_the_mail_is_still_new(store: Store, tmp_path: Path) -> None:
+    """Planted fault: the identity is committed before the outbox row: red."""
+
+    def failing() -> Iterator[tuple[str, frozenset[str]]]:
+        yield ALL[0]
+        raise RuntimeError("killed")
+
+    mail = reading(notice())
+    with pytest.raises(RuntimeError, match="killed"):
+        store.record(mail, RULES, failing(), NOON)
+    for table in ("mail", "content", "request", "sighting", "outbox"):
+        assert count(tmp_path, table) == 0
+    assert decided(store.record(mail, RULES, ALL, NOON)) == [Action.OPEN]
+    assert count(tmp_path, "outbox") == 1
+
+
+def test_a_mail_recorded_before_gives_nothing(store: Store, tmp_path: Path) -> None:
+    """Planted fault: whether the mail is new is not looked at: red."""
+    mail = reading(notice())
+    assert decided(store.record(mail, RULES, ALL, NOON)) == [Action.OPEN]
+    assert store.record(mail, RULES, ALL, NOON) == []
+    assert (count(tmp_path, "outbox"), count(tmp_path, "sighting"), store.mails_seen()) == (1, 1, 1)
+
+
+def test_what_is_recorded_is_there_for_another_process(store: Store, tmp_path: Path) -> None:
+    record(store, notice())
+    with closing(Store.open(tmp_path)) as other:
+        assert [each.order_id for each in other.requests()] == [ONE]
+        assert due(other).alert.order_id == ONE
+        assert set(other.seen("shop", "INBOX", 7)) == set(store.seen("shop", "INBOX", 7))
+
+
+def test_two_threads_that_record_the_two_routes_of_a_request_open_it_once(tmp_path: Path) -> None:
+    """INBOX and Junk are two threads. Planted fault: known is read before BEGIN IMMEDIATE (plain BEGIN): red."""
+    routes = [replace(notice(), route=route) for route in (Route.MESSAGE, Route.NOTIFICATION)]
+    for number in range(20):
+        order = mails.order_id(100 + number)
+        decisions = _at_once(tmp_path, [replace(each, order_id=order) for each in routes])
+        assert sorted(decisions) == [Action.JOIN, Action.OPEN]
+    assert (count(tmp_path, "request"), count(tmp_path, "outbox"), count(tmp_path, "sighting")) == (20, 20, 40)
+
+
+def _at_once(folder: Path, notices: list[Notice]) -> list[Action]:
+    """Record each in a thread and a store of its own, at the same moment."""
+    found: list[Action] = []
+    together = threading.Barrier(len(notices))
+
+    def work(said: Notice) -> None:
+        with closing(Store.open(folder)) as own:
+            together.wait(10)
+            found.extend(record(own, said))
+
+    threads = [threading.Thread(target=work, args=(said,)) for said in notices]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    return found
+
+
+# ---- the same mail, the same request ----
+
+
+@pytest.mark.parametrize("kind", [Kind.REQUEST, Kind.WISH, Kind.POSSIBLE, Kind.UNREADABLE])
+@pytest.mark.parametrize("order", [ONE, None])
+def test_a_copy_in_another_folder_joins_however_late(store: Store, kind: Kind, order: str | None) -> None:
+    """Planted fault: nothing is ever a copy: red."""
+    said = notice(order, kind)
+    later = NOON + timedelta(days=40)
+    assert decided(store.record(reading(said, content=b"same"), RULES, ALL, NOON)) == [Action.OPEN]
+    copy = reading(said, folder="Junk", at=later, content=b"same")
+    assert decided(store.record(copy, RULES, ALL, later)) == [Action.JOIN]
+
+
+def test_the_same_mail_of_another_seller_is_no_copy(store: Store) -> None:
+    first = reading(notice(), content=b"same")
+    store.record(first, RULES, ALL, NOON)
+    other = replace(reading(notice(), content=b"same"), seller="other")
+    assert decided(store.record(other, RULES, ALL, NOON)) == [Action.OPEN]
+
+
+def test_a_forged_twin_that_came_first_does_not_swallow_the_genuine_mail(store: Store) -> None:
+    """Planted fault: any mail with the same content is a copy: red."""
+    assert record(store, notice(trust=Trust.FORGED), content=b"same") == [Action.QUIET]
+    assert record(store, notice(trust=Trust.UNVERIFIED), content=b"same") == [Action.OPEN]
+    assert record(store, notice(), content=b"same", at=NOON + timedelta(hours=1)) == [Action.REOPEN]
+    assert record(store, notice(), content=b"same", at=NOON + timedelta(hours=2)) == [Action.JOIN]
+    assert record(store, notice(trust=Trust.FORGED), content=b"same") == [Action.QUIET]
+
+
+def test_a_verified_possible_does_not_pass_for_a_verified_request(store: Store) -> None:
+    """Planted fault: every sighting counts in `_known`: the genuine request joins, red."""
+    assert record(store, notice(trust=Trust.UNVERIFIED)) == [Action.OPEN]
+    assert record(store, notice(kind=Kind.POSSIBLE)) == [Action.JOIN]
+    assert record(store, notice(), at=NOON + timedelta(hours=1)) == [Action.REOPEN]
+
+
+def test_a_possible_that_came_first_does_not_swallow_the_request(store: Store) -> None:
+    assert record(store, notice(kind=Kind.POSSIBLE)) == [Action.OPEN]
+    assert record(store, notice(kind=Kind.POSSIBLE)) == [Action.OPEN]
+    assert record(store, notice()) == [Action.OPEN]
+    assert record(store, notice(kind=Kind.POSSIBLE)) == [Action.JOIN]
+
+
+def test_a_cancellation_closes_its_request_and_a_new_request_opens_it_again(store: Store) -> None:
+    record(store, notice())
+    assert record(store, notice(kind=Kind.CANCELLED)) == [Action.CLOSE]
+    assert [each.state for each in store.requests()] == [State.CANCELLED]
+    assert record(store, notice(), at=NOON + timedelta(days=10)) == [Action.REOPEN]
+    assert [each.state for each in store.requests()] == [State.OPEN]
+
+
+def test_a_mail_of_several_orders_owes_an_alert_for_each(store: Store, tmp_path: Path) -> None:
+    assert record(store, notice(ONE), notice(TWO), notice(THREE)) == [Action.OPEN] * 3
+    assert count(tmp_path, "outbox") == 3
+
+
+def test_the_channels_of_a_mail_of_several_orders_may_be_any_iterable(store: Store, tmp_path: Path) -> None:
+    """`record` says Iterable: one that can be walked once must not lose the second order's alert."""
+    store.record(reading(notice(ONE), notice(TWO)), RULES, iter(ALL), NOON)
+    assert count(tmp_path, "outbox") == 2
+
+
+# ---- the outbox ----
+
+
+def test_an_alert_is_owed_to_each_channel_that_wants_its_kind(store: Store, tmp_path: Path) -> None:
+    """Planted fault: owed to every channel: red."""
+    channels = [
+        ("slack", frozenset({"request", "wish"})),
+        ("sms", frozenset({"request"})),
+        ("log", frozenset({"cancelled"})),
+    ]
+    store.record(reading(notice(ONE)), RULES, channels, NOON)
+    store.record(reading(notice(TWO, Kind.WISH)), RULES, channels, NOON)
+    store.record(reading(notice(THREE, Kind.CANCELLED)), RULES, channels, NOON)
+    store.record(reading(notice(ONE)), RULES, channels, NOON)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        rows = connection.execute("SELECT channel, id FROM outbox ORDER BY number").fetchall()
+    assert [row[0] for row in rows] == ["slack", "sms", "slack", "log"]
+    assert len({row[1] for row in rows}) == 4
+
+
+def test_an_attempt_that_was_begun_and_never_settled_makes_the_next_one_unsure(store: Store) -> None:
+    """The process was killed in the middle of the send. Planted fault: begin_attempt writes no mark: red."""
+    record(store, notice())
+    first = due(store)
+    assert (first.is_unsure, first.alert.may_be_repeat, first.attempts) == (False, False, 0)
+    store.outbox.begin_attempt(first)
+    second = due(store)
+    assert (second.is_unsure, second.alert.may_be_repeat, second.attempts) == (True, True, 1)
+    assert second.id == first.id
+
+
+@pytest.mark.parametrize(("outcome", "is_unsure"), [("passing", False), ("permanent", False), ("ambiguous", True)])
+def test_only_an_answer_that_never_came_makes_the_next_attempt_unsure(
+    store: Store, outcome: str, is_unsure: bool
+) -> None:
+    """Planted fault: postpone leaves begin_attempt's mark: red for 500 and 403."""
+    record(store, notice())
+    entry = due(store)
+    store.outbox.begin_attempt(entry)
+    store.outbox.postpone(entry, outcome, NOON)
+    assert due(store, NOON + timedelta(hours=2)).alert.may_be_repeat is is_unsure
+
+
+def test_an_alert_once_unsure_stays_unsure_whatever_is_answered_later(store: Store) -> None:
+    record(store, notice())
+    at = NOON
+    for outcome in ("ambiguous", "passing", "permanent"):
+        entry = due(store, at)
+        store.outbox.begin_attempt(entry)
+        store.outbox.postpone(entry, outcome, at)
+        at += timedelta(hours=2)
+    assert due(store, at).alert.may_be_repeat
+
+
+def test_a_passing_failure_holds_what_is_behind_it_and_keeps_the_order(store: Store) -> None:
+    """Planted fault: any row whose time has come goes first: red."""
+    for order in (ONE, TWO):
+        record(store, notice(order))
+    entry = due(store)
+    store.outbox.begin_attempt(entry)
+    delay = store.outbox.postpone(entry, "passing", NOON)
+    assert store.outbox.due("slack", NOON + timedelta(seconds=delay / 2)) is None
+    assert due(store, NOON + timedelta(seconds=delay + 1)).alert.order_id == ONE
+
+
+def test_what_is_refused_for_good_waits_alone_and_comes_again_within_an_hour(store: Store) -> None:
+    for order in (ONE, TWO):
+        record(store, notice(order))
+    store.outbox.postpone(due(store), "permanent", NOON)
+    assert due(store).alert.order_id == TWO
+    store.outbox.settle(due(store), NOON)
+    assert store.outbox.due("slack", NOON) is None
+    assert due(store, NOON + timedelta(minutes=61)).alert.order_id == ONE
+
+
+def test_a_retry_after_is_the_least_delay(store: Store) -> None:
+    record(store, notice())
+    assert store.outbox.postpone(due(store), "passing", NOON, 777.0) == 777.0
+    assert store.outbox.due("slack", NOON + timedelta(seconds=776)) is None
+    assert due(store, NOON + timedelta(seconds=778))
+
+
+def test_the_next_look_is_when_the_first_of_the_line_is_due(store: Store) -> None:
+    """Else a worker with a queue behind a failing alert looks ten times a second."""
+    for order in (ONE, TWO):
+        record(store, notice(order))
+    store.outbox.postpone(due(store), "passing", NOON, 600.0)
+    assert store.outbox.next_due("slack") == NOON + timedelta(seconds=600)
+
+
+def test_what_is_owed_to_a_channel_that_left_is_closed_and_forgotten(store: Store, tmp_path: Path) -> None:
+    channels = [(name, frozenset({"wish"})) for name in ("slack", "line")]
+    store.record(reading(replace(notice(kind=Kind.WISH), excerpt="CANARY")), RULES, channels, NOON)
+    assert store.outbox.close_removed_channels(["slack"], NOON) == {"line": 1}
+    assert store.outbox.due("line", NOON) is None
+    assert due(store).channel == "slack"
+    store.outbox.settle(due(store), NOON)
+    assert b"CANARY" not in bytes_of(tmp_path)
+
+
+# ---- what is not kept ----
+
+
+def canaries(order: str) -> Notice:
+    """A wish full of words that must not stay."""
+    item = Item(title="CANARY-TITLE ステンレス水筒", asin="B07ABCDEFG", sku="BOTTLE", quantity=1)
+    return replace(
+        notice(order, Kind.WISH),
+        reason="CANARY-REASON 誤って",
+        excerpt="CANARY-EXCERPT",
+        ship_by="CANARY-SHIP",
+        items=(item,),
+    )
+
+
+def test_a_settled_alert_leaves_not_a_byte_of_what_it_said_in_the_file(store: Store, tmp_path: Path) -> None:
+    """Planted fault: settle keeps the alert's text, or secure_delete is off: red each."""
+    orders = [mails.order_id(number) for number in range(60)]
+    for order in orders:
+        record(store, canaries(order))
+    assert b"CANARY-REASON" in bytes_of(tmp_path)
+    for number, _ in enumerate(orders):
+        entry = due(store, NOON + timedelta(hours=number))
+        assert entry.alert.excerpt == "CANARY-EXCERPT" if number < 24 else True
+        store.outbox.begin_attempt(entry)
+        if number % 7 == 0:
+            store.outbox.postpone(entry, "permanent", NOON + timedelta(hours=number))
+            entry = due(store, NOON + timedelta(hours=number))
+        store.outbox.settle(entry, NOON + timedelta(hours=number))
+    while left := store.outbox.due("slack", NOON + timedelta(days=9)):
+        store.outbox.settle(left, NOON + timedelta(days=9))
+    assert b"CANARY" not in bytes_of(tmp_path)
+    assert orders[0].encode() in bytes_of(tmp_path)
+
+
+@pytest.mark.parametrize(("hours", "is_told"), [(0, True), (23.9, True), (24.1, False), (400, False)])
+def test_an_attempt_after_24_hours_goes_without_reason_and_excerpt(store: Store, hours: float, is_told: bool) -> None:
+    """Planted fault: the age is not looked at: red."""
+    record(store, canaries(ONE))
+    alert = due(store, NOON + timedelta(hours=hours)).alert
+    assert ((alert.reason is not None), (alert.excerpt is not None)) == (is_told, is_told)
+    assert alert.order_id == ONE
+
+
+def test_reason_and_excerpt_of_an_alert_that_is_still_owed_leave_the_file_after_24_hours(
+    store: Store, tmp_path: Path
+) -> None:
+    """Design section 6: they *live in the row* until it is settled or 24 hours old."""
+    record(store, canaries(ONE))
+    due(store, NOON + timedelta(hours=25))
+    assert b"CANARY-REASON" not in bytes_of(tmp_path)
+    assert b"CANARY-EXCERPT" not in bytes_of(tmp_path)
+
+
+def test_no_text_of_an_unverified_mail_is_stored_even_while_it_is_owed(store: Store, tmp_path: Path) -> None:
+    """Planted fault: `_facts` looks at no trust: red."""
+    record(store, replace(canaries(ONE), trust=Trust.UNVERIFIED))
+    assert b"CANARY" not in bytes_of(tmp_path)
+    alert = due(store).alert
+    assert (alert.reason, alert.excerpt, alert.ship_by, alert.items) == (None, None, None, ())
+
+
+def test_a_title_is_kept_as_a_hash_that_still_tells_items_apart(store: Store, tmp_path: Path) -> None:
+    record(store, replace(notice(), items=(Item(title="CANARY ステンレス水筒 500ml ホワイト"),)))
+    store.outbox.settle(due(store), NOON)
+    same = replace(notice(), items=(Item(title="CANARY ステンレス水筒 500ml…"),))
+    other = replace(notice(), items=(Item(title="木製コースター 4枚組 CANARY"),))
+    assert record(store, same) == [Action.JOIN]
+    assert record(store, other) == [Action.REOPEN]
+    store.outbox.settle(due(store), NOON)
+    assert b"CANARY" not in bytes_of(tmp_path)
+
+
+# ---- the file ----
+
+
+def test_the_file_and_its_folder_are_for_the_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+    """Planted fault: left to the umask: red."""
+    before = os.umask(0)
+    try:
+        with closing(Store.open(tmp_path / "state")) as store:
+            record(store, notice())
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "state" / FILE_NAME).stat().st_mode) == 0o600
+
+
+def test_the_journal_is_the_one_that_survived_the_power_loss(store: Store) -> None:
+    """Traps section 4. Planted fault: WAL, FULL, or secure_delete off: red."""
+    values = {name: store._database.one(f"PRAGMA {name}") for name in ("journal_mode", "synchronous", "secure_delete")}
+    assert {name: row[0] for name, row in values.items() if row} == {
+        "journal_mode": "delete",
+        "synchronous": 3,
+        "secure_delete": 1,
+    }
+
+
+def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).touch()
+    with closing(Store.open(tmp_path)) as store:
+        record(store, notice())
+        version = store._database.one("PRAGMA user_version")
+        assert version is not None
+        assert version[0] == SCHEMA_VERSION
+
+
+def test_threads_that_open_an_empty_folder_at_once_share_one_store(tmp_path: Path) -> None:
+    """`run` does: else each would hash with a key of its own. Planted fault: INSERT OR REPLACE of the key: red."""
+    hashes: list[bytes] = []
+    together = threading.Barrier(8)
+
+    def work() -> None:
+        together.wait(10)
+        with closing(Database.open(tmp_path)) as own:
+            hashes.append(own.hash("order", ONE))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(hashes) == 8
+    assert len(set(hashes)) == 1
+
+
+def test_two_stores_hash_the_same_order_differently(tmp_path: Path) -> None:
+    with closing(Database.open(tmp_path / "a")) as one, closing(Database.open(tmp_path / "b")) as two:
+        assert one.hash("order", ONE) != two.hash("order", ONE)
+        assert one.hash("a", "bc") != one.hash("ab", "c")
+
+
+def refused(folder: Path) -> StoreError:
+    """The error of opening and using a store there."""
+    with pytest.raises(StoreError) as fault:
+        use(folder)
+    return fault.value
+
+
+def use(folder: Path) -> None:
+    """Open, read and write."""
+    with closing(Store.open(folder)) as store:
+        store.requests()
+        store.check_writable()
+
+
+def test_a_store_of_a_newer_mailwatch_is_refused_untouched(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    assert refused(tmp_path).fault.key == "store.newer"
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("damage", ["not a database at all" * 500, ""], ids=["another file", "holes"])
+def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / FILE_NAME
+    with closing(Store.open(tmp_path)) as store:
+        for number in range(50):
+            record(store, notice(mails.order_id(number)))
+    if damage:
+        path.write_text(damage)
+    else:
+        data = bytearray(path.read_bytes())
+        data[4096:] = b"\xff" * (len(data) - 4096)
+        path.write_bytes(data)
+    assert refused(tmp_path).fault.key == "store.damaged"
+
+
+def test_a_state_folder_that_is_a_file_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("x")
+    assert refused(tmp_path / "state").fault.key == "store.unwritable"
+    with pytest.raises(StoreError):
+        RunLock(tmp_path / "state")
+
+
+def test_a_store_that_another_writes_for_too_long_is_busy_and_nothing_is_lost(store: Store, tmp_path: Path) -> None:
+    store._database.one("PRAGMA busy_timeout = 50")
+    mail = reading(notice())
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError) as fault:
+            store.record(mail, RULES, ALL, NOON)
+        assert fault.value.fault.key == "store.busy"
+        other.execute("ROLLBACK")
+    assert decided(store.record(mail, RULES, ALL, NOON)) == [Action.OPEN]
+
+
+def test_a_full_disk_is_said_and_nothing_is_half_written(store: Store, tmp_path: Path) -> None:
+    store._database.one("PRAGMA max_page_count = 1")
+
+    def fill() -> None:
+        for number in range(1000):
+            record(store, notice(mails.order_id(number)))
+
+    with pytest.raises(StoreError) as fault:
+        fill()
+    assert fault.value.fault.key == "store.full"
+    recorded = count(tmp_path, "mail")
+    assert count(tmp_path, "outbox") == count(tmp_path, "request") == recorded < 1000
+    store._database.one("PRAGMA max_page_count = 100000")
+    assert record(store, notice(mails.order_id(recorded))) == [Action.OPEN]
+
+
+def test_numbers_that_a_file_cannot_hold_are_a_store_error_and_not_a_surprise(store: Store) -> None:
+    """`Database` raises StoreError and nothing else; a server may say any size."""
+    mail = reading(notice())
+    with pytest.raises(StoreError):
+        store.record(replace(mail, mail=replace(mail.mail, size=2**70)), RULES, ALL, NOON)
+    assert record(store, notice()) == [Action.OPEN]
+
+
+def test_checking_that_it_can_be_written_writes_nothing(store: Store, tmp_path: Path) -> None:
+    store.check_writable()
+    assert count(tmp_path, "channel") == 0
+
+
+def test_one_run_at_a_time_holds_the_lock(tmp_path: Path) -> None:
+    """Planted fault: a shared lock: red."""
+    first = RunLock(tmp_path)
+    with pytest.raises(PassingError) as fault:
+        RunLock(tmp_path)
+    assert fault.value.fault.key == "store.locked"
+    first.release()
+    RunLock(tmp_path).release()
+
+
+def test_a_folder_remembers_its_last_good_search(store: Store) -> None:
+    assert store.folder("shop", "INBOX") is None
+    store.start_folder("shop", "INBOX", None, 0, "poll")
+    started = store.folder("shop", "INBOX")
+    assert started is not None
+    assert (started.uidvalidity, started.last_good_search) == (None, None)
+    store.good_search("shop", "INBOX", NOON)
+    store.start_folder("shop", "INBOX", 7, 3, "idle")
+    again = store.folder("shop", "INBOX")
+    assert again is not None
+    assert (again.uidvalidity, again.floor, again.last_good_search) == (7, 3, NOON)

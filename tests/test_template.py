@@ -1,0 +1,195 @@
+"""The known forms: the shipped file is sound, and a seller's own file adds to it or is told every fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailwatch.amazon import template, words
+from mailwatch.amazon.template import Signals, TemplateFaults
+from mailwatch.catalogue import LANGUAGES, say
+
+OWN = """
+[[template]]
+id = "mine"
+kind = "request"
+route = "notification"
+senders = ["*@amazon.co.jp"]
+subject = ["ご注文 中止"]
+"""
+
+
+def faults(text: str) -> list[tuple[str, dict[str, str]]]:
+    with pytest.raises(TemplateFaults) as raised:
+        template.with_own(text.encode())
+    return [(fault.key, fault.fields) for fault in raised.value.faults]
+
+
+def signals(**given_values: Any) -> Signals:
+    values: dict[str, Any] = {
+        "sender": "amazon",
+        "address": "x@amazon.co.jp",
+        "subject": "",
+        "body": "",
+        "has_order_id": False,
+    }
+    values |= {
+        name: words.compact(value) if name in {"subject", "body"} else value for name, value in given_values.items()
+    }
+    return Signals(**values)
+
+
+def test_the_shipped_forms_are_sound() -> None:
+    forms = template.shipped().forms
+    assert len({form.id for form in forms}) == len(forms)
+    for form in forms:
+        assert form.kind in template.KINDS
+        assert form.senders
+        assert form.seen
+        assert form.kind != "request" or form.route in template.ROUTES
+
+
+def test_every_shipped_form_with_words_can_be_matched() -> None:
+    for form in template.shipped().forms:
+        for subject in form.subject:
+            spelt = " ".join(word.split("|")[0] for word in subject.split())
+            found = template.match(template.shipped(), signals(sender=form.senders[0], subject=spelt))
+            assert form.id in [each.template.id for each in found], (form.id, subject)
+
+
+def test_a_sellers_own_form_comes_first_and_the_shipped_ones_stay() -> None:
+    known = template.with_own(OWN.encode())
+    assert known.forms[0].id == "mine"
+    assert known.forms[1:] == template.shipped().forms
+    assert known.points == template.shipped().points
+
+
+def test_an_own_form_with_a_shipped_id_replaces_it() -> None:
+    known = template.with_own(OWN.replace("mine", "jp-cancelled").encode())
+    assert [form.kind for form in known.forms if form.id == "jp-cancelled"] == ["request"]
+    assert len(known.forms) == len(template.shipped().forms)
+
+
+def test_an_own_form_with_a_byte_order_mark_and_windows_line_ends_is_read() -> None:
+    assert template.with_own(b"\xef\xbb\xbf" + OWN.replace("\n", "\r\n").encode()).forms[0].id == "mine"
+
+
+def test_an_own_form_decides_about_a_mail_that_no_shipped_form_knows() -> None:
+    mail = signals(subject="ご注文の中止について")
+    assert not template.match(template.shipped(), mail)
+    assert template.match(template.with_own(OWN.encode()), mail)[0].template.id == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[[template]\n", ("template.toml", {"line": "1"})),
+        ("\n\nid = ", ("template.toml", {"line": "3"})),
+        ("", ("template.no_rows", {})),
+        ("template = []", ("template.no_rows", {})),
+        ("template = 3", ("template.no_rows", {})),
+        ("template = [1, 2]", ("template.no_rows", {})),
+        ("[template]\nid = 'x'", ("template.no_rows", {})),
+        (OWN + "colour = 'red'", ("template.unknown_key", {"template": "mine", "key": "colour"})),
+        (OWN.replace('id = "mine"', ""), ("template.missing", {"template": "#1", "key": "id"})),
+        (OWN.replace('kind = "request"', ""), ("template.missing", {"template": "mine", "key": "kind"})),
+        (OWN.replace('senders = ["*@amazon.co.jp"]', ""), ("template.missing", {"template": "mine", "key": "senders"})),
+        (OWN.replace('route = "notification"', ""), ("template.missing", {"template": "mine", "key": "route"})),
+        (OWN.replace('subject = ["ご注文 中止"]', ""), ("template.missing", {"template": "mine", "key": "subject"})),
+        (OWN.replace('["ご注文 中止"]', '"ご注文"'), ("template.not_texts", {"template": "mine", "key": "subject"})),
+        (OWN.replace('["ご注文 中止"]', "[1]"), ("template.not_texts", {"template": "mine", "key": "subject"})),
+        (OWN.replace('["ご注文 中止"]', '[" "]'), ("template.not_texts", {"template": "mine", "key": "subject"})),
+        (OWN.replace('"request"', '"wish"'), ("template.kind", {"template": "mine"})),
+        (OWN.replace('"request"', "3"), ("template.kind", {"template": "mine"})),
+        (OWN.replace('"request"', "[]"), ("template.kind", {"template": "mine"})),
+        (OWN.replace('"notification"', '"api"'), ("template.route", {"template": "mine"})),
+        (OWN.replace('"notification"', "{}"), ("template.route", {"template": "mine"})),
+        (OWN + "needs = 'x'", ("template.needs", {"template": "mine"})),
+        (OWN + "needs = true", ("template.needs", {"template": "mine"})),
+    ],
+)
+def test_each_fault_of_an_own_file_is_named(text: str, expected: tuple[str, dict[str, str]]) -> None:
+    """Seen red with each line of `_faults` taken out."""
+    key, fields = expected
+    assert any(found == key and fields.items() <= given_fields.items() for found, given_fields in faults(text))
+
+
+@pytest.mark.parametrize(("key", "text"), [("id", OWN.replace('"mine"', "7")), ("seen", OWN + "seen = 7")])
+def test_a_number_where_a_text_belongs_is_a_fault(key: str, text: str) -> None:
+    assert key in [fields.get("key") for _, fields in faults(text)]
+
+
+def test_all_faults_of_all_rows_are_told_at_once() -> None:
+    text = OWN + "colour = 1\n" + OWN.replace("mine", "other").replace('"request"', '"no"')
+    assert [(key, fields["template"]) for key, fields in faults(text)] == [
+        ("template.unknown_key", "mine"),
+        ("template.kind", "other"),
+    ]
+
+
+def test_every_fault_can_be_worded() -> None:
+    broken = ["[[template]", "", "[[template]]\nx = 1\nkind = 'z'\nroute = 'z'\nneeds = 'z'\nsubject = 1"]
+    for text in broken:
+        for key, fields in faults(text):
+            for language in LANGUAGES:
+                assert say(key, language, path="my.toml", **fields)
+
+
+PIECES = st.sampled_from(
+    [
+        *OWN.strip().split("\n"),
+        "[[template]]",
+        "template = ",
+        "id = 3",
+        "kind = []",
+        "kind = {}",
+        "route = []",
+        "needs = 1.5",
+        "subject = [[]]",
+        "senders = [{}]",
+        "[points]",
+        "[buyer_words]",
+        '"',
+        "\x00",
+        "= 1",
+        "id = ''",
+        "not_in_body = 1",
+        "a.b = 1",
+        "seen = 2022-06-06",
+    ]
+)
+
+
+@given(st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=9).map(lambda lines: "\n".join(lines).encode())))
+@settings(max_examples=300)
+def test_any_bytes_as_an_own_file_give_forms_that_match_without_fail_or_named_faults(data: bytes) -> None:
+    try:
+        known = template.with_own(data)
+    except TemplateFaults:
+        return
+    template.match(known, signals(subject="注文のキャンセルリクエスト", body="キャンセル", has_order_id=True))
+    assert all(isinstance(form.id, str) and isinstance(form.kind, str) for form in known.forms)
+
+
+def test_points_below_what_a_form_needs_are_not_enough() -> None:
+    """A body may only explain what a request would do. Seen red with `total < form.needs` taken out."""
+    body = "購入者がキャンセルをリクエストしました"
+    assert not template.match(template.shipped(), signals(body=body))
+    assert template.match(template.shipped(), signals(body=body, has_order_id=True))[0].template.kind == "request"
+
+
+def test_what_the_subject_says_comes_before_what_the_body_says() -> None:
+    mail = signals(
+        subject="注文がキャンセルされました", body="購入者がキャンセルをリクエストしました", has_order_id=True
+    )
+    assert template.match(template.shipped(), mail)[0].template.kind == "cancelled"
+
+
+def test_a_form_is_of_its_senders_only() -> None:
+    subject = "注文のキャンセルリクエスト"
+    assert template.match(template.shipped(), signals(sender="other", address="x@evil.example", subject=subject)) == []
+    kinds = {each.template.kind for each in template.match(template.shipped(), signals(sender="pay", subject=subject))}
+    assert kinds == {"ignored"}

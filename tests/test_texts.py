@@ -1,0 +1,275 @@
+"""An alert as a person reads it: short first line, the ID to copy, our link and no other, nothing hostile."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import replace
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailwatch import texts
+from mailwatch.alert import Alert
+from mailwatch.amazon.details import Item
+from mailwatch.catalogue import LANGUAGES, Language
+from mailwatch.notice import Kind, Route
+from mailwatch.request import Sighting
+from mailwatch.trust import Trust
+
+ID = "249-1234567-7654321"
+PAGE = f"https://sellercentral.amazon.co.jp/orders-v3/order/{ID}"
+TOKYO = ZoneInfo("Asia/Tokyo")
+AT = datetime(2022, 6, 8, 0, 12, tzinfo=UTC)
+TOLD = [kind for kind in Kind if kind is not Kind.IGNORED]
+ALERT = Alert(
+    kind=Kind.REQUEST,
+    why="first of its order",
+    trust=Trust.VERIFIED,
+    seller="shop",
+    order_id=ID,
+    marketplace="JP",
+    received=AT,
+    account="shop",
+    folder="INBOX",
+    sightings=(Sighting(AT, Kind.REQUEST, Trust.VERIFIED, Route.NOTIFICATION),),
+    items=(Item("ケトル", "B000000001", "K-1", 2),),
+    also_mentioned=("503-1111111-2222222",),
+    reason="不要になった",
+    order_date="2022/06/07",
+    ship_by="2022/06/10",
+    excerpt="キャンセルしたい",
+    sender_domain="amazon.co.jp",
+    open_requests=3,
+)
+
+
+def shown(about: Alert, language: Language = "ja") -> str:
+    text = texts.alert(about, language, TOKYO)
+    return f"{text.title}\n{text.body}"
+
+
+def width(text: str) -> float:
+    """In full-width characters."""
+    return sum(1.0 if unicodedata.east_asian_width(character) in "WFA" else 0.5 for character in text)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", TOLD)
+@pytest.mark.parametrize("may_be_repeat", [True, False])
+def test_the_first_line_fits_a_phone_and_the_second_is_the_order_id_alone(
+    kind: Kind, language: Language, may_be_repeat: bool
+) -> None:
+    lines = shown(replace(ALERT, kind=kind, may_be_repeat=may_be_repeat), language).split("\n")
+    assert 0 < width(lines[0]) <= 34
+    assert lines[1] == ID
+
+
+def test_a_request_says_everything_a_person_needs() -> None:
+    assert shown(ALERT).split("\n") == [
+        "【依頼】キャンセルのリクエストです",
+        ID,
+        "まだなら出荷通知を送らず、発送を止めてください。出荷通知済みなら、発送前は発送せず返金、発送後は受取拒否か返品を購入者に案内。",
+        "Amazonの通知 6/8 09:12",
+        "商品: ケトル ×2",
+        "理由: 不要になった",
+        "注文日: 2022/06/07",
+        "出荷期限: 2022/06/10",
+        "本文より: 「キャンセルしたい」",
+        "ほかに書かれた注文番号: 503-1111111-2222222",
+        PAGE,
+        "未対応 3件",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [(Kind.REQUEST, "依頼"), (Kind.WISH, "相談"), (Kind.POSSIBLE, "要確認"), (Kind.UNREADABLE, "要確認")],
+)
+def test_people_see_the_four_labels(kind: Kind, label: str) -> None:
+    assert shown(replace(ALERT, kind=kind)).startswith(f"【{label}】")
+
+
+def test_a_wish_says_that_it_is_not_official_and_a_request_does_not() -> None:
+    assert "正式なリクエストではありません" in shown(replace(ALERT, kind=Kind.WISH))
+    assert "正式なリクエストではありません" not in shown(ALERT)
+
+
+@pytest.mark.parametrize("why", ["verified now", "now official", "more items", "asked again"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_order_told_before_says_why_it_is_told_again(why: str, language: Language) -> None:
+    again = shown(replace(ALERT, why=why, asked=2), language).split("\n")
+    assert len(again) == len(shown(ALERT, language).split("\n")) + 1
+    assert why != "asked again" or "2" in again[2]
+
+
+def test_a_possible_repeat_is_marked() -> None:
+    assert "再送の可能性" in shown(replace(ALERT, may_be_repeat=True)).split("\n")[0]
+    assert "再送の可能性" not in shown(ALERT)
+
+
+def test_both_routes_are_shown_with_the_first_time_of_each() -> None:
+    later = AT.replace(hour=1)
+    sightings = (
+        Sighting(later, Kind.REQUEST, Trust.VERIFIED, Route.MESSAGE),
+        Sighting(later, Kind.REQUEST, Trust.VERIFIED, Route.NOTIFICATION),
+        Sighting(AT, Kind.REQUEST, Trust.VERIFIED, Route.NOTIFICATION),
+    )
+    text = shown(replace(ALERT, sightings=sightings))
+    assert "購入者メッセージ 6/8 10:12\nAmazonの通知 6/8 09:12" in text
+
+
+def test_without_an_order_id_the_seller_is_told_where_the_mail_is() -> None:
+    text = shown(replace(ALERT, kind=Kind.POSSIBLE, order_id=None, trust=Trust.UNVERIFIED, sightings=()))
+    assert text.split("\n")[1] == "注文番号なし"
+    assert "shop / INBOX / 6/8 09:12" in text
+    assert "amazon . co . jp" in text
+    assert "http" not in text
+
+
+@pytest.mark.parametrize("marketplace", [None, "FR", "../JP", "JP\n", ""])
+def test_without_a_known_host_there_is_no_link(marketplace: str | None) -> None:
+    assert "http" not in shown(replace(ALERT, marketplace=marketplace))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", TOLD)
+def test_nothing_of_an_unverified_mails_text_is_shown(kind: Kind, language: Language) -> None:
+    """Design section 3: unverified alerts carry our link, the small note, and no text of the mail."""
+    secret = "ここへ電話を"
+    about = replace(
+        ALERT,
+        kind=kind,
+        trust=Trust.UNVERIFIED,
+        items=(Item(secret, secret, secret, 1),),
+        reason=secret,
+        order_date=secret,
+        ship_by=secret,
+        excerpt=secret,
+    )
+    text = shown(about, language)
+    assert secret not in text
+    assert PAGE in text
+    assert ("送信元は確認できません" if language == "ja" else "can't be confirmed") in text
+
+
+def test_a_verified_mail_carries_no_doubt() -> None:
+    assert "確認できません" not in shown(ALERT)
+
+
+HOSTILE = [
+    "a\r\nb\nc",
+    "a\x1b[31;1mb\x1b[2J",
+    "a\x00b\x07\x08\x7f\x9b31m",
+    "\u202egpj.exe",
+    "a\u2066b\u2069\u200e\u061c",
+    "a\u200bb\u200d\ufeff\u2060",
+    "a\u2028b\u2029c\x85d\x0be\x0cf",
+    "\ud800\udfff",
+    "\U000e0041\U000e007f",
+    "\ue000\uffff\U0010fffe",
+    "https://evil.example/x",
+    "HTTPS://evil.example",
+    "詳細はhttps://evil.example/x",
+    "_https://evil.example",
+    "9https://evil.example",
+    "ht\u200btps:/\u200b/evil.example",
+    "http\n://evil.example",
+    "hthttp://tp://evil.example",
+    "www.evil.example",
+    "詳細はwww.evil.example",
+    "line://msg/text/x",
+    "javascript://x",
+    "x" * 100_000,
+    "あ" * 500,
+    "{0} {order} {at} %s",
+    "",
+    " \t ",
+]
+
+
+def hostile(value: str) -> Alert:
+    return replace(
+        ALERT,
+        items=(Item(value, None, None, 1), Item(None, value, None), Item(None, None, value)),
+        reason=value,
+        order_date=value,
+        ship_by=value,
+        excerpt=value,
+        folder=value,
+        sender_domain=value,
+        marketplace="JP",
+    )
+
+
+def check_plain(about: Alert, language: Language) -> None:
+    text = shown(about, language)
+    for line in text.split("\n"):
+        assert line.isprintable(), ascii(line)
+        assert len(line) <= 400
+    text.encode("utf-8")
+    links = re.findall(r"(?i)[a-z][a-z0-9+.-]*://\S*|www\.\S*", text)
+    assert links == ([PAGE] if about.order_id else [])
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("order_id", [ID, None])
+def test_a_hostile_value_in_any_field_is_plain_one_line_text_and_no_link(value: str, order_id: str | None) -> None:
+    """Seen red with `plain` giving its text back, without its category filter, and without either link rule."""
+    for language in LANGUAGES:
+        check_plain(replace(hostile(value), order_id=order_id), language)
+
+
+def test_a_hostile_value_adds_no_line() -> None:
+    """Seen red with `plain` giving its text back."""
+    count = len(shown(hostile("x")).split("\n"))
+    for value in HOSTILE[:-2]:
+        assert len(shown(hostile(value)).split("\n")) <= count
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.characters(),
+            st.sampled_from(
+                [
+                    "://",
+                    "http",
+                    "https:",
+                    "//",
+                    "www",
+                    ".",
+                    "\u200b",
+                    "\r\n",
+                    "\u202e",
+                    "\x1b[",
+                    "あ",
+                    " ",
+                    ":",
+                    "/",
+                    "\ud83d",
+                ]
+            ),
+        ),
+        max_size=30,
+    ).map("".join)
+)
+@settings(max_examples=300)
+def test_any_value_in_any_field_is_plain_one_line_text_and_no_link(value: str) -> None:
+    check_plain(hostile(value), "ja")
+
+
+@given(st.text(max_size=300), st.integers(1, 200))
+@settings(max_examples=100)
+def test_a_value_is_never_longer_than_its_limit(value: str, limit: int) -> None:
+    assert len(texts.plain(value, limit)) <= limit
+
+
+@pytest.mark.parametrize(
+    "value", ["<!channel>", "<@U1>", "@everyone", "*b* _i_ `c`", "[t](u)", "a & b", "ケトル（白）", "𠮷野家 🍣"]
+)
+def test_an_ordinary_value_stays_as_it_is_for_the_channel_to_escape(value: str) -> None:
+    assert texts.plain(value) == value

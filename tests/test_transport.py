@@ -1,0 +1,234 @@
+"""What became of a send, against a receiver that answers as planned; and nothing of it in any log."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from beds.recorder import Answer, Recorder
+from beds.wire import free_port
+
+from mailwatch import transport
+from mailwatch.secret import Secret
+from mailwatch.texts import Text
+from mailwatch.transport import Outcome, Result
+
+# apprise imports `imghdr` on 3.11 and 3.12, which warns.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+TEXT = Text(
+    "依頼: 購入者がキャンセルを求めています",
+    "503-1000001-2000007\n商品: 髙島屋 ①番 ㈱ ½ — “é” 😀 <!channel> @everyone *b* `c` [t](u)\n理由: 誤って\\n注文",
+)
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """A receiver."""
+    with Recorder() as running:
+        yield running
+
+
+def send(url: str, text: Text = TEXT) -> Outcome:
+    """Send once."""
+    return transport.sender(Secret(url))(text, uuid.uuid4())
+
+
+def answered(recorder: Recorder, *answers: Answer) -> Outcome:
+    """Send once to a receiver that answers so."""
+    recorder.plan("/hook", *answers)
+    return send(recorder.url("/hook"))
+
+
+# ---- what it means ----
+
+
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_an_accepted_alert_is_accepted_and_posted_once(recorder: Recorder, status: int) -> None:
+    assert answered(recorder, status).result is Result.ACCEPTED
+    assert len(recorder.posts("/hook")) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_a_refusal_that_only_a_person_can_mend_is_permanent(recorder: Recorder, status: int) -> None:
+    """Planted fault: the table of permanent codes empty: red."""
+    outcome = answered(recorder, status)
+    assert outcome.result is Result.PERMANENT
+    assert str(status) in outcome.why
+    assert len(recorder.posts()) == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_failure_that_may_pass_is_passing_and_surely_not_accepted(recorder: Recorder, status: int) -> None:
+    outcome = answered(recorder, status)
+    assert outcome.result is Result.PASSING
+    assert str(status) in outcome.why
+    assert len(recorder.posts()) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7.0), (" 120 ", 120.0), ("0", 0.0), ("99999999999", 86400.0), ("-5", 0.0), ("soon", 0.0), ("", 0.0)],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_retry_after_in_seconds_is_handed_on(recorder: Recorder, status: int, value: str, seconds: float) -> None:
+    """Planted fault: the header is not read: red."""
+    outcome = answered(recorder, (status, {"Retry-After": value}, b""))
+    assert (outcome.result, outcome.retry_after) == (Result.PASSING, seconds)
+
+
+@pytest.mark.parametrize("answer", ["reset", "close"])
+def test_an_answer_that_never_came_is_ambiguous(recorder: Recorder, answer: str) -> None:
+    """The receiver has the whole request by then. Planted fault: a failure without status is passing: red."""
+    outcome = answered(recorder, "reset" if answer == "reset" else "close")
+    assert outcome.result is Result.AMBIGUOUS
+    assert len(recorder.posts()) == 1
+
+
+def test_a_receiver_that_hangs_is_given_up_and_ambiguous(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_READ_SECONDS", 1)
+    began = time.monotonic()
+    outcome = answered(recorder, "hang")
+    assert outcome.result is Result.AMBIGUOUS
+    assert time.monotonic() - began < 5
+    assert len(recorder.posts()) == 1
+
+
+def test_an_answer_slower_than_apprises_own_4_seconds_would_be_waited_for() -> None:
+    """It had accepted a message that it reported as failed."""
+    assert transport._READ_SECONDS >= 30
+    assert f"rto={transport._READ_SECONDS}" in transport._with_time_outs("json://127.0.0.1/x?a=b")
+
+
+def test_a_receiver_that_is_not_there_is_passing_and_surely_not_accepted() -> None:
+    """Not a byte was sent: the next attempt is no repeat, and must not be marked as one."""
+    assert send(f"json://127.0.0.1:{free_port()}/hook").result is Result.PASSING
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_not_a_success(recorder: Recorder, status: int) -> None:
+    """One 302 made 30 further requests. Planted fault: redirect=no and http_redirects left out: red."""
+    outcome = answered(recorder, (status, {"Location": recorder.http_url("/elsewhere")}, b""))
+    assert outcome.result in {Result.PASSING, Result.PERMANENT}
+    assert [request.path for request in recorder.requests()] == ["/hook"]
+
+
+def test_one_send_does_not_colour_the_next(recorder: Recorder) -> None:
+    recorder.plan("/hook", (429, {"Retry-After": "9"}, b""), "close", 200, 403)
+    outcomes = [send(recorder.url("/hook")) for _ in range(4)]
+    assert [each.result for each in outcomes] == [Result.PASSING, Result.AMBIGUOUS, Result.ACCEPTED, Result.PERMANENT]
+    assert [each.retry_after for each in outcomes] == [9.0, 0.0, 0.0, 0.0]
+
+
+# ---- what arrives ----
+
+
+def test_title_and_text_arrive_letter_by_letter(recorder: Recorder) -> None:
+    """Planted fault: body_format left out turns none of it here, but escaping it does: red with HTML."""
+    answered(recorder, 200)
+    [post] = recorder.posts()
+    assert (post.json["title"], post.json["message"]) == (TEXT.title, TEXT.body)
+    assert post.headers["User-Agent"] == "mailwatch"
+
+
+def test_a_text_beyond_every_limit_is_cut_and_sent(recorder: Recorder) -> None:
+    assert send(recorder.url("/hook"), Text("t" * 10_000, "x" * 600_000)).result is Result.ACCEPTED
+    [post] = recorder.posts()
+    assert len(post.body) < 10_000
+
+
+def test_a_lone_surrogate_does_not_stop_an_alert(recorder: Recorder) -> None:
+    assert send(recorder.url("/hook"), Text("a", "b\ud800c")).result is Result.ACCEPTED
+
+
+def test_ten_sends_need_no_pause_between_them(recorder: Recorder) -> None:
+    """A kept apprise object sleeps between two messages. Planted fault: one object kept a URL: slower than this."""
+    began = time.monotonic()
+    assert all(send(recorder.url("/hook")).result is Result.ACCEPTED for _ in range(10))
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("target", ["#general", "%23general"])
+def test_a_channel_behind_a_hash_in_the_url_is_not_lost(target: str) -> None:
+    """`slack://…/#general` is how apprise's own documents write it; the alert went to the webhook's default."""
+    [service] = transport._apprise(Secret(f"slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/{target}"))
+    assert service.channels == ["#general"]
+    assert service.socket_read_timeout == transport._READ_SECONDS
+
+
+# ---- URLs ----
+
+
+@pytest.mark.parametrize("url", ["nosuchscheme://x", "json://", "slack://x", "json://[x/", ""])
+def test_a_url_that_apprise_does_not_take_is_a_permanent_outcome_and_no_exception(url: str) -> None:
+    """`Sender` never raises."""
+    assert not transport.is_usable(Secret(url))
+    assert send(url).result is Result.PERMANENT
+
+
+@pytest.mark.parametrize("url", ["json://127.0.0.1", "json://127.0.0.1/a?b=c", "jsons://u:p@host.example:8443/x"])
+def test_a_url_that_apprise_takes_is_usable(url: str) -> None:
+    assert transport.is_usable(Secret(url))
+
+
+# ---- secrets ----
+
+LOGGERS = ("apprise", "urllib3", "urllib3.connectionpool", "requests", "")
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[io.StringIO]:
+    """What an application's own root handler gets with every logger at DEBUG.
+
+    Not caplog's text: pytest hangs its handler on loggers that do not propagate too.
+    """
+    transport.warm_up()
+    for name in LOGGERS:
+        caplog.set_level(logging.DEBUG, name)
+    heard = io.StringIO()
+    handler = logging.StreamHandler(heard)
+    logging.getLogger().addHandler(handler)
+    yield heard
+    logging.getLogger().removeHandler(handler)
+
+
+@pytest.mark.parametrize(
+    "answer", [200, 403, 500, (302, {"Location": "http://127.0.0.1:9/CANARY"}, b"CANARY"), "close"], ids=str
+)
+def test_no_token_and_no_text_of_a_url_or_alert_is_in_any_log_or_outcome(
+    recorder: Recorder, log: io.StringIO, capfd: pytest.CaptureFixture[str], answer: Answer
+) -> None:
+    """apprise prints both at DEBUG. Planted fault: its loggers propagate: red."""
+    recorder.plan("/", answer)
+    host = recorder.http_url().split("//")[1].rstrip("/")
+    url = f"json://CANARY-USER:CANARY-PASS@{host}/CANARY-PATH?+X-Token=CANARY-TOKEN"
+    outcome = send(url, Text("CANARY-TITLE", "CANARY-BODY"))
+    assert recorder.posts("/CANARY-PATH")
+    said = capfd.readouterr()
+    assert "CANARY" not in log.getvalue() + said.out + said.err + repr(outcome) + repr(transport.sender(Secret(url)))
+
+
+@pytest.mark.parametrize("url", ["slack://CANARY", "https://hooks.slack.com/services/CANARY", "json://[CANARY"])
+def test_a_malformed_url_with_a_token_is_in_no_log_and_no_exception(
+    log: io.StringIO, capfd: pytest.CaptureFixture[str], url: str
+) -> None:
+    """apprise prints these at WARNING and ERROR."""
+    said_by_us = ""
+    try:
+        said_by_us = f"{transport.is_usable(Secret(url))} {send(url)}"
+    except ValueError as fault:
+        said_by_us = repr(fault)
+    said = capfd.readouterr()
+    assert "CANARY" not in log.getvalue() + said.out + said.err + said_by_us
+
+
+def test_what_apprise_logs_is_still_counted_by_apprise(recorder: Recorder) -> None:
+    """Its results lose their reason where its logger is at CRITICAL or disabled (libraries 1.3)."""
+    transport.warm_up()
+    logger = logging.getLogger("apprise")
+    assert not logger.disabled
+    assert logger.getEffectiveLevel() <= logging.WARNING
