@@ -77,7 +77,8 @@ def check(ctx: click.Context) -> None:
     from mailwatch import check as checking
 
     path, config = _load(ctx)
-    _raise_if_any(_channel_faults(config))
+    if unusable := _channel_faults(config):
+        raise ConfigurationError(unusable)
     language = config.watch.language
     click.echo(
         say("check.config_good", language, path=path, accounts=len(config.accounts), channels=len(config.channels))
@@ -248,9 +249,7 @@ def _load(ctx: click.Context) -> tuple[Path, Config]:
     from mailwatch import config
 
     path = _path(ctx)
-    loaded = config.load(path, os.environ)
-    _raise_if_any(config.password_faults(loaded))
-    return path, loaded
+    return path, config.load(path, os.environ)
 
 
 def _channel_faults(config: Config) -> list[Fault]:
@@ -261,18 +260,13 @@ def _channel_faults(config: Config) -> list[Fault]:
     return [Fault("config.not_apprise", {"key": f"channels.{channel.name}.url"}) for channel in unusable]
 
 
-def _raise_if_any(faults: list[Fault]) -> None:
-    if faults:
-        raise ConfigurationError(faults)
-
-
 def _load_if_there(ctx: click.Context) -> Config | None:
     """For `scan`: a configuration that was named must be good; one that is only found may be absent."""
     from mailwatch import config
 
     path = _path(ctx)
     is_named = bool(ctx.find_root().obj or os.environ.get("MAILWATCH_CONFIG"))
-    return config.load(path, os.environ) if is_named or path.exists() else None
+    return config.load(path, os.environ, with_passwords=False) if is_named or path.exists() else None
 
 
 def _language(ctx: click.Context) -> Language:

@@ -153,7 +153,7 @@ def _config(state_dir: Path, language: Language) -> Config:
         user=_USER,
         folders=("INBOX",),
         seller="shop",
-        password_source=Source("env", "", state_dir),
+        password_source=Source("", "env", "", state_dir),
     )
     channel = Channel("terminal", Secret(""), frozenset(DEFAULT_SEND), ())
     return Config(

@@ -32,7 +32,7 @@ class MailwatchError(Exception):
 
     exit_code = 1
 
-    def __init__(self, key: str, **fields: object) -> None:
+    def __init__(self, key: str, /, **fields: object) -> None:
         self.fault = Fault(key, {name: str(value) for name, value in fields.items()})
         super().__init__(f"{key} {self.fault.fields}")
 
@@ -54,7 +54,7 @@ class ConfigurationError(MailwatchError):
     exit_code = 78
 
     def __init__(self, faults: list[Fault]) -> None:
-        super().__init__(faults[0].key, **faults[0].fields)
+        super().__init__(faults[0].key)
         self._faults = tuple(faults)
 
     @property
@@ -80,7 +80,7 @@ class MailboxError(MailwatchError):
 class Unreachable(MailboxError):
     """No connection, or one that was lost. `wait_seconds`: what the server asked us to wait, or 0."""
 
-    def __init__(self, key: str, wait_seconds: float = 0.0, **fields: object) -> None:
+    def __init__(self, key: str, /, wait_seconds: float = 0.0, **fields: object) -> None:
         super().__init__(key, **fields)
         self.wait_seconds = wait_seconds
 

@@ -25,6 +25,9 @@ def parse(data: bytes) -> dict[str, Any]:
         raise TomlFault("not UTF-8", data[: fault.start].count(b"\n") + 1) from None
     except tomli.TOMLDecodeError as fault:
         raise TomlFault(str(fault.msg), fault.lineno, fault.colno) from None
+    except ValueError:
+        # int() refuses a number of thousands of digits.
+        raise TomlFault("a number with too many digits") from None
     except RecursionError:
         raise TomlFault("nested too deep") from None
 

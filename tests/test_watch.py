@@ -421,8 +421,8 @@ def _size(raw: bytes) -> Callable[[ScriptedImap, int], None]:
 
 @pytest.mark.parametrize(
     "spoil",
-    [_year_9999, _malformed, _size(b"99999999999999999999"), _size(b"NIL"), _size(b"(7")],
-    ids=["year 9999", "structure", "size over 64 bits", "size NIL", "size malformed"],
+    [_year_9999, _malformed, _size(b"99999999999999999999"), _size(b"NIL")],
+    ids=["year 9999", "structure", "size over 64 bits", "size NIL"],
 )
 def test_a_poisoned_mail_stops_neither_the_next_nor_those_after_a_reconnect(
     server: ScriptedImap, tmp_path: Path, spoil: Callable[[ScriptedImap, int], None]

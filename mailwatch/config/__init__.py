@@ -5,7 +5,7 @@ to typed values, faults collected · source: where a secret is. Secrets stay `Se
 needed, so that a changed one counts without a restart.
 """
 
-from mailwatch.config.file import find, language_of, load, password_faults
+from mailwatch.config.file import find, language_of, load
 from mailwatch.config.model import DEFAULT_SEND, Account, Channel, Config, Heartbeat, Watch
 from mailwatch.config.source import Source
 from mailwatch.config.values import parse_duration
@@ -22,5 +22,4 @@ __all__ = [
     "language_of",
     "load",
     "parse_duration",
-    "password_faults",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 import stat
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from mailwatch import toml
 from mailwatch.amazon import template
@@ -17,7 +18,7 @@ from mailwatch.amazon.template import Templates
 from mailwatch.catalogue import LANGUAGES, Language, preferred
 from mailwatch.config.model import DEFAULT_SEND, KINDS, Account, Channel, Config, Heartbeat, Watch
 from mailwatch.config.source import Source
-from mailwatch.config.values import Values
+from mailwatch.config.values import Values, shown
 from mailwatch.errors import ConfigurationError, Fault
 from mailwatch.request import Rollout, Rules
 from mailwatch.secret import Secret
@@ -27,6 +28,12 @@ PASSWORD_KEYS = ("password_file", "password_env", "password_command")
 URL_KEYS = ("url", "url_file", "url_env")
 # Schemes that post to a receiver of one's own; without user and query their URL holds no secret.
 _OWN_RECEIVERS = {"json", "jsons", "xml", "xmls", "form", "forms"}
+# An option with any other value is refused: apprise reads `disable`, `always` and more as yes or no.
+_YES = {"yes", "true", "1"}
+_NO = {"no", "false", "0"}
+_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://\S", re.IGNORECASE)
+# apprise splits one text at commas and blanks into several services.
+_SCHEMES = re.compile(r"(?:^|[\s,])[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _TIME = re.compile(r"^([01]\d|2[0-3]):[0-5]\d$")
 
 
@@ -40,25 +47,16 @@ def find(given: str | None, environment: Mapping[str, str]) -> Path:
     return system if not own.exists() and system.exists() else own
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Config:
-    """Read and check a configuration. Raises `ConfigurationError`."""
-    data = _read(path)
-    reader = _Reader(data, path, environment)
+def load(path: Path, environment: Mapping[str, str], *, with_passwords: bool = True) -> Config:
+    """Read and check a configuration. Raises `ConfigurationError` with every fault.
+
+    `with_passwords` False: they need not be readable (`scan`).
+    """
+    reader = _Reader(_read(path), path, environment, with_passwords)
     config = reader.config()
-    if reader.faults or config is None:
+    if reader.faults:
         raise ConfigurationError(reader.faults)
     return config
-
-
-def password_faults(config: Config) -> list[Fault]:
-    """The accounts whose password can't be read now, all of them."""
-    faults: list[Fault] = []
-    for account in config.accounts:
-        try:
-            account.password()
-        except ConfigurationError as fault:
-            faults += fault.faults
-    return faults
 
 
 def language_of(path: Path, environment: Mapping[str, str]) -> Language:
@@ -100,8 +98,14 @@ _HEARTBEAT_KEYS = {"every", *URL_KEYS}
 class _Reader(Values):
     """Reads the sections."""
 
-    def config(self) -> Config | None:
-        """The configuration, or None with faults noted."""
+    def __init__(self, data: dict[str, Any], file: Path, environment: Mapping[str, str], with_passwords: bool) -> None:
+        super().__init__(data, file.absolute().parent)
+        self.file = file
+        self.environment = environment
+        self.with_passwords = with_passwords
+
+    def config(self) -> Config:
+        """The configuration; it counts only where no fault was noted."""
         self.known(self.data, _SECTIONS, "")
         watch = self._watch(self.table("watch"))
         rules = self._rules()
@@ -112,26 +116,23 @@ class _Reader(Values):
         self.unique("accounts", [account.name for account in accounts])
         self.unique("channels", [channel.name for channel in channels])
         self._fallbacks(channels)
-        if watch is None or self.faults:
-            return None
         return Config(watch, rules, templates, tuple(accounts), tuple(channels), heartbeat)
 
     # ---- sections ----
 
-    def _watch(self, table: dict[str, Any]) -> Watch | None:
+    def _watch(self, table: dict[str, Any]) -> Watch:
         self.known(table, _WATCH_KEYS, "watch.")
-        zone = self.zone(self.text(table, "watch.time_zone", "Asia/Tokyo"))
-        language = self.choice(table, "watch.language", LANGUAGES, "ja")
         morning = self.text(table, "watch.morning_line", "08:00", may_be_empty=True)
         if morning and not _TIME.match(morning):
             self.fault("config.not_time", "watch.morning_line", value=morning)
-        days = self.number(table, "watch.lookback_days", 14, 1, 365)
-        poll = self.number(table, "watch.poll_seconds", 60, 5, 3600)
-        idle = self.number(table, "watch.idle_seconds", 60, 5, 1740)
-        if zone is None:
-            return None
         return Watch(
-            timedelta(days=days), poll, idle, "en" if language == "en" else "ja", zone, self._state_dir(table), morning
+            lookback=timedelta(days=self.number(table, "watch.lookback_days", 14, 1, 365)),
+            poll_seconds=self.number(table, "watch.poll_seconds", 60, 5, 3600),
+            idle_seconds=self.number(table, "watch.idle_seconds", 60, 5, 1740),
+            language="en" if self.choice(table, "watch.language", LANGUAGES, "ja") == "en" else "ja",
+            time_zone=self.zone(self.text(table, "watch.time_zone", "Asia/Tokyo")),
+            state_dir=self._state_dir(table),
+            morning_line=morning,
         )
 
     def _rules(self) -> Rules:
@@ -141,50 +142,61 @@ class _Reader(Values):
         if isinstance(start, datetime) or not isinstance(start, date):
             self.fault("config.not_date", "rollout.start", value=start)
             start = Rollout().start
-        days = self.number(table, "rollout.days", Rollout().days, 0, 3650)
+        days = self.whole(table, "rollout.days", Rollout().days, 0, 3650)
         merge = self.duration(self.table("watch"), "watch.merge_within", "72h")
-        return Rules(Rollout(start, int(days)), merge)
+        return Rules(Rollout(start, days), merge)
 
     def _templates(self) -> Templates:
-        name = self.text(self.table("watch"), "watch.templates", "", may_be_empty=True)
-        if not name:
+        path = self.existing(self.table("watch"), "watch.templates")
+        if path is None:
             return template.shipped()
-        path = self.folder / Path(name).expanduser()
         try:
             return template.with_own(path.read_bytes())
         except OSError as fault:
             self.fault("config.file_unreadable", "watch.templates", path=path, why=fault.strerror)
         except template.TemplateFaults as faults:
-            self.faults += [Fault(fault.key, {"path": str(path), **fault.fields}) for fault in faults.faults]
+            self.faults += [Fault(fault.key, {"path": shown(path), **fault.fields}) for fault in faults.faults]
         return template.shipped()
 
-    def _account(self, table: dict[str, Any], where: str) -> Account | None:
+    def _account(self, table: dict[str, Any], where: str) -> Account:
         self.known(table, _ACCOUNT_KEYS | {"password"}, where)
         if "password" in table:
             self.fault("config.password_inline", f"{where}password")
         preset = self._preset(table, where)
-        name = self.name(table, where)
         host = self.required({**preset, **table}, f"{where}host")
-        user = self.required(table, f"{where}user")
         is_plain = self.choice(table, f"{where}tls", ("implicit", "off"), "implicit") == "off"
         if is_plain and host and not _is_loopback(host):
             self.fault("config.plain_host", f"{where}tls", host=host)
-        port = self.number(table, f"{where}port", 143 if is_plain else 993, 1, 65535)
-        source = self._source(table, PASSWORD_KEYS, where)
-        if not (name and host and user and source):
-            return None
         return Account(
-            name=name,
+            name=self.name(table, where),
             host=host,
-            port=int(port),
+            port=self.whole(table, f"{where}port", 143 if is_plain else 993, 1, 65535),
             is_plain=is_plain,
-            ca_file=self.existing(table, f"{where}ca_file"),
+            ca_file=self._ca_file(table, where),
             provider=self._provider({**preset, **table}, where),
-            user=user,
+            user=self.required(table, f"{where}user"),
             folders=self.texts(table, f"{where}folders", ("INBOX", "\\Junk")),
             seller=self.text(table, f"{where}seller", "shop"),
-            password_source=source,
+            password_source=self._password(table, where),
         )
+
+    def _ca_file(self, table: dict[str, Any], where: str) -> Path | None:
+        path = self.existing(table, f"{where}ca_file")
+        try:
+            if path:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except (OSError, ssl.SSLError):
+            self.fault("config.not_certificates", f"{where}ca_file", path=path)
+        return path
+
+    def _password(self, table: dict[str, Any], where: str) -> Source:
+        source = self._source(table, PASSWORD_KEYS, where)
+        if source.place and self.with_passwords:
+            try:
+                source.read()
+            except ConfigurationError as fault:
+                self.faults += fault.faults
+        return source
 
     def _provider(self, table: dict[str, Any], where: str) -> Provider:
         authserv_id = self.text(table, f"{where}authserv_id", "", may_be_empty=True)
@@ -198,27 +210,25 @@ class _Reader(Values):
         found: dict[str, Any] = presets.get(name, {})
         return found
 
-    def _channel(self, table: dict[str, Any], where: str) -> Channel | None:
+    def _channel(self, table: dict[str, Any], where: str) -> Channel:
         self.known(table, _CHANNEL_KEYS, where)
         name = self.name(table, where)
+        url = self._url(table, where)
+        if url.reveal() and (problem := _channel_problem(url.reveal())):
+            self.fault(problem, f"{where}url")
         send = self.texts(table, f"{where}send", DEFAULT_SEND)
         for kind in send:
             if kind not in KINDS:
                 self.fault("config.unknown_kind", f"{where}send", value=kind, known=", ".join(KINDS))
-        url = self._url(table, where)
-        if url and name and (problem := _channel_problem(url.reveal())):
-            self.fault(problem, f"{where}url")
-        if not (name and url):
-            return None
         return Channel(name, url, frozenset(send), self.texts(table, f"{where}fallback_for", ()))
 
-    def _heartbeat(self, table: dict[str, Any]) -> Heartbeat | None:
+    def _heartbeat(self, table: dict[str, Any]) -> Heartbeat:
         self.known(table, _HEARTBEAT_KEYS, "heartbeat.")
         url = self._url(table, "heartbeat.")
-        if url and urlsplit(url.reveal()).scheme not in {"http", "https"}:
+        parts = _split(url.reveal())
+        if url.reveal() and (parts is None or parts.scheme not in {"http", "https"} or not parts.hostname):
             self.fault("config.heartbeat_scheme", "heartbeat.url")
-        every = self.duration(table, "heartbeat.every", "5m")
-        return Heartbeat(url, every) if url else None
+        return Heartbeat(url, self.duration(table, "heartbeat.every", "5m", least="10s"))
 
     def _fallbacks(self, channels: list[Channel]) -> None:
         names = {channel.name for channel in channels}
@@ -229,35 +239,42 @@ class _Reader(Values):
 
     # ---- secrets ----
 
-    def _url(self, table: dict[str, Any], where: str) -> Secret | None:
+    def _url(self, table: dict[str, Any], where: str) -> Secret:
         if "url" in table and sum(key in table for key in URL_KEYS) == 1:
             url = self.text(table, f"{where}url", "")
-            if url and _holds_secret(url) and _others_can_read(self.path):
-                self.fault("config.open_to_others", f"{where}url", path=self.path)
-            return Secret(url) if url else None
+            if url and _holds_secret(url) and _others_can_read(self.file):
+                self.fault("config.open_to_others", f"{where}url", path=self.file)
+            return Secret(url)
         source = self._source(table, URL_KEYS, where)
-        if source is None:
-            return None
         try:
-            return source.read(f"{where}url")
+            return source.read() if source.place else Secret("")
         except ConfigurationError as fault:
             self.faults += fault.faults
-            return None
+            return Secret("")
 
-    def _source(self, table: dict[str, Any], keys: tuple[str, ...], where: str) -> Source | None:
+    def _source(self, table: dict[str, Any], keys: tuple[str, ...], where: str) -> Source:
+        """Where a secret is; its place is empty where a fault was noted."""
         given = [key for key in keys if key in table]
         if len(given) != 1:
             self.fault("config.one_of", f"{where}{keys[0]}", keys=", ".join(keys), given=len(given))
-            return None
-        place = self.text(table, f"{where}{given[0]}", "")
-        return Source(given[0].rpartition("_")[2], place, self.folder) if place else None
+            return Source("", "env", "", self.folder)
+        key = f"{where}{given[0]}"
+        return Source(key, given[0].rpartition("_")[2], self.text(table, key, ""), self.folder)
 
     def _state_dir(self, table: dict[str, Any]) -> Path:
         if given := self.text(table, "watch.state_dir", "", may_be_empty=True):
-            return self.folder / Path(given).expanduser()
+            return self.path(given, "watch.state_dir")
         if systemd := self.environment.get("STATE_DIRECTORY"):
             return Path(systemd.split(":")[0])
         return Path(self.environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "mailwatch"
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL, or None where it has none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
 
 
 def _is_loopback(host: str) -> bool:
@@ -272,19 +289,22 @@ def _others_can_read(path: Path) -> bool:
 
 
 def _holds_secret(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme not in _OWN_RECEIVERS or bool(parts.query) or "@" in parts.netloc
+    parts = _split(url)
+    return parts is None or parts.scheme not in _OWN_RECEIVERS or bool(parts.query) or "@" in parts.netloc
 
 
 def _channel_problem(url: str) -> str | None:
     """What of an apprise URL would break a promise (traps section 3); apprise itself reads it later, in `transport`."""
-    if not re.match(r"^[a-z][a-z0-9+.-]*://\S", url, re.IGNORECASE):
+    parts = _split(url)
+    if parts is None or not _SCHEME.match(url) or len(_SCHEMES.findall(url)) > 1:
         return "config.not_url"
-    query = urlsplit(url).query.lower()
-    if re.search(r"(?:^|&)optional=(?:yes|true|1|on|t|y)", query):
+    options = {
+        name.lower().strip(): value.lower().strip() for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    }
+    if options.get("optional", "no") not in _NO:
         return "config.url_optional"
-    if re.search(r"(?:^|&)verify=(?:no|false|0|off|f|n)", query):
+    if options.get("verify", "yes") not in _YES:
         return "config.url_verify"
-    if re.search(r"(?:^|&)format=(?!text)", query):
+    if options.get("format", "text") != "text":
         return "config.url_format"
     return None

@@ -48,7 +48,7 @@ class Account:
 
     def password(self) -> Secret:
         """The password as it is now. Raises `ConfigurationError` where it can't be read."""
-        return self.password_source.read(f"accounts.{self.name}")
+        return self.password_source.read()
 
 
 @dataclass(frozen=True, slots=True)

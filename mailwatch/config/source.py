@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from mailwatch.config import values
 from mailwatch.errors import ConfigurationError, Fault
 from mailwatch.secret import Secret
 
@@ -18,36 +19,40 @@ _COMMAND_SECONDS = 30
 class Source:
     """Where a secret is: in a file, an environment variable, or the output of a command."""
 
+    key: str
     kind: str
     place: str
     folder: Path
 
-    def read(self, key: str) -> Secret:
-        """The secret, without its line end. Raises `ConfigurationError` naming `key`."""
+    def read(self) -> Secret:
+        """The secret, without its line end. Raises `ConfigurationError` naming the key."""
         readers = {"file": self._from_file, "env": self._from_environment, "command": self._from_command}
-        text = readers[self.kind](key)
+        text = readers[self.kind]()
         if not text:
-            raise ConfigurationError([Fault("config.secret_empty", {"key": key, "place": self.place})])
+            raise self._fault("config.secret_empty", place=self.place if self.kind != "command" else "")
+        if values.has_control(text):
+            raise self._fault("config.secret_control")
         return Secret(text)
 
-    def _from_file(self, key: str) -> str:
-        path = self.folder / Path(self.place).expanduser()
+    def _from_file(self) -> str:
         try:
-            if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-                raise ConfigurationError([Fault("config.secret_open", {"key": key, "path": str(path)})])
+            path = self.folder / Path(self.place).expanduser()
+            if path.is_file() and path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+                raise self._fault("config.secret_open", path=path)
             return path.read_text("utf-8").strip("\r\n")
-        except (OSError, UnicodeDecodeError) as fault:
-            why = fault.strerror if isinstance(fault, OSError) else "not UTF-8"
-            raise ConfigurationError(
-                [Fault("config.secret_file", {"key": key, "path": str(path), "why": str(why)})]
-            ) from None
+        except RuntimeError:
+            raise self._fault("config.no_home", path=self.place) from None
+        except UnicodeDecodeError:
+            raise self._fault("config.secret_file", path=path, why="not UTF-8") from None
+        except OSError as fault:
+            raise self._fault("config.secret_file", path=path, why=fault.strerror) from None
 
-    def _from_environment(self, key: str) -> str:
+    def _from_environment(self) -> str:
         if self.place not in os.environ:
-            raise ConfigurationError([Fault("config.secret_env", {"key": key, "name": self.place})])
+            raise self._fault("config.secret_env", name=self.place)
         return os.environ[self.place]
 
-    def _from_command(self, key: str) -> str:
+    def _from_command(self) -> str:
         try:
             # The seller's own command line out of the seller's own file, as with git's credential helpers.
             done = subprocess.run(  # noqa: S602
@@ -59,9 +64,11 @@ class Source:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise ConfigurationError(
-                [Fault("config.secret_command", {"key": key, "why": f"{_COMMAND_SECONDS} s"})]
-            ) from None
+            raise self._fault("config.secret_command", why=f"{_COMMAND_SECONDS} s") from None
         if done.returncode:
-            raise ConfigurationError([Fault("config.secret_command", {"key": key, "why": f"exit {done.returncode}"})])
+            raise self._fault("config.secret_command", why=f"exit {done.returncode}")
         return done.stdout.decode("utf-8", "replace").strip("\r\n")
+
+    def _fault(self, fault: str, **fields: object) -> ConfigurationError:
+        words = {name: values.shown(value) for name, value in fields.items()}
+        return ConfigurationError([Fault(fault, {"key": self.key, **words})])

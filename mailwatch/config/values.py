@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,16 +27,16 @@ def parse_duration(text: str) -> timedelta | None:
 class Values:
     """Reads tables key by key and collects the faults. A key is named as in `accounts[1].host`."""
 
-    def __init__(self, data: dict[str, Any], path: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, data: dict[str, Any], folder: Path) -> None:
         self.data = data
-        self.path = path
-        self.folder = path.absolute().parent
-        self.environment = environment
+        self.folder = folder
         self.faults: list[Fault] = []
 
     def fault(self, key: str, where: str, **fields: object) -> None:
-        """Note a fault of the key `where`."""
-        self.faults.append(Fault(key, {"key": where, **{name: str(value) for name, value in fields.items()}}))
+        """Note a fault of the key `where`, once."""
+        made = Fault(key, {"key": where, **{name: shown(value) for name, value in fields.items()}})
+        if made not in self.faults:
+            self.faults.append(made)
 
     def each(self, name: str, read: Callable[[dict[str, Any], str], _T | None]) -> list[_T]:
         rows = self.data.get(name, [])
@@ -64,11 +64,12 @@ class Values:
 
     def text(self, table: dict[str, Any], where: str, default: str, *, may_be_empty: bool = False) -> str:
         value = table.get(where.rpartition(".")[2], default)
-        if not isinstance(value, str) or "\n" in value or "\x00" in value:
+        if not isinstance(value, str) or has_control(value):
             self.fault("config.not_text", where)
             return default
         if not value.strip() and not may_be_empty:
             self.fault("config.empty", where)
+            return default
         return value.strip()
 
     def required(self, table: dict[str, Any], where: str) -> str:
@@ -85,12 +86,21 @@ class Values:
 
     def texts(self, table: dict[str, Any], where: str, default: tuple[str, ...]) -> tuple[str, ...]:
         value = table.get(where.rpartition(".")[2], list(default))
-        if not isinstance(value, list) or not all(isinstance(text, str) and text.strip() for text in value):
+        if not isinstance(value, list) or not all(
+            isinstance(text, str) and text.strip() and not has_control(text) for text in value
+        ):
             self.fault("config.not_texts", where)
             return default
         if not value and default:
             self.fault("config.empty", where)
+        self.unique(where, value)
         return tuple(value)
+
+    def whole(self, table: dict[str, Any], where: str, default: int, least: int, most: int) -> int:
+        if isinstance(table.get(where.rpartition(".")[2]), float):
+            self.fault("config.not_whole", where)
+            return default
+        return int(self.number(table, where, default, least, most))
 
     def number(self, table: dict[str, Any], where: str, default: float, least: float, most: float) -> float:
         value = table.get(where.rpartition(".")[2], default)
@@ -109,29 +119,58 @@ class Values:
             return default
         return str(value)
 
-    def duration(self, table: dict[str, Any], where: str, default: str) -> timedelta:
+    def duration(self, table: dict[str, Any], where: str, default: str, *, least: str = "0s") -> timedelta:
         value = table.get(where.rpartition(".")[2], default)
         found = parse_duration(value) if isinstance(value, str) else None
         if found is None:
             self.fault("config.not_duration", where, value=value)
+        elif found < (parse_duration(least) or timedelta()):
+            self.fault("config.too_short", where, value=value, least=least)
         return found or timedelta()
 
-    def zone(self, name: str) -> ZoneInfo | None:
+    def zone(self, name: str) -> ZoneInfo:
         try:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             self.fault("config.unknown_zone", "watch.time_zone", value=name)
-            return None
+            return ZoneInfo("UTC")
+
+    def path(self, name: str, where: str) -> Path:
+        """A path beside the configuration file; `~` is the user's home."""
+        try:
+            return self.folder / Path(name).expanduser()
+        except RuntimeError:
+            self.fault("config.no_home", where, path=name)
+            return self.folder
 
     def existing(self, table: dict[str, Any], where: str) -> Path | None:
         name = self.text(table, where, "", may_be_empty=True)
         if not name:
             return None
-        path = self.folder / Path(name).expanduser()
-        if not path.is_file():
-            self.fault("config.file_unreadable", where, path=path, why="no such file")
-        return path
+        path = self.path(name, where)
+        try:
+            with path.open("rb"):
+                return path
+        except OSError as fault:
+            self.fault("config.file_unreadable", where, path=path, why=fault.strerror)
+            return None
 
     def unique(self, where: str, names: list[str]) -> None:
-        for name in {name for name in names if names.count(name) > 1}:
-            self.fault("config.twice", where, value=name)
+        for name in dict.fromkeys(names):
+            if name and names.count(name) > 1:
+                self.fault("config.twice", where, value=name)
+
+
+def has_control(text: str) -> bool:
+    """Whether the text holds a line break or another control character: it could become a command of its own."""
+    return any(character < " " or character == "\x7f" for character in text)
+
+
+def shown(value: object) -> str:
+    """A value of a configuration as a sentence can show it: short, on one line, harmless to a terminal."""
+    try:
+        text = str(value)
+    except ValueError:
+        return "…"
+    text = "".join(character if character.isprintable() else "�" for character in text)
+    return text if len(text) <= 300 else text[:300] + "…"
