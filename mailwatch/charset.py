@@ -71,7 +71,7 @@ def _strictly(data: bytes, codec: str) -> str | None:
         return None if any(byte > 0x7F for byte in data) else data.decode("ascii")
     try:
         text = data.decode(codec)
-        # Python reads 0x80, 0xA0 and 0xFD-0xFF of cp932 as control and private-use characters; no Japanese text has them.
+        # Python reads 0x80, 0xA0 and 0xFD-0xFF of cp932 as control and private-use characters: not Japanese.
         return None if codec == _SJIS and _NOT_SJIS.search(text) else text
     except UnicodeDecodeError as fault:
         cut_at_the_end = fault.start >= len(data) - 3 and fault.start > 0 and "unexpected end" in fault.reason

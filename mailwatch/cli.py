@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. Heavy modules are imported by t
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ import click
 
 from mailwatch import __version__
 from mailwatch.catalogue import Language, preferred, say, say_fault
-from mailwatch.errors import ConfigurationError, Fault, MailwatchError
+from mailwatch.errors import ConfigurationError, Fault, MailwatchError, PassingError
 
 if TYPE_CHECKING:
     from mailwatch.config import Account, Config
@@ -61,7 +62,16 @@ def _mailwatch(ctx: click.Context, config_path: str | None) -> None:
 
 def main() -> NoReturn:
     """The `mailwatch` command."""
-    sys.exit(_mailwatch.main(prog_name="mailwatch", standalone_mode=True))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file name may hold bytes that no text has.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        _mailwatch.main(prog_name="mailwatch", standalone_mode=True)
+    except OSError as fault:
+        _complain([Fault("scan.no_output", {"why": fault.strerror or ""})], _LOCALE)
+    # Only an output that failed comes here; what is still buffered would fail again at a normal end.
+    os._exit(PassingError.exit_code)
 
 
 @_mailwatch.command(help=_help("demo"))

@@ -65,28 +65,29 @@ SCHEMA_VERSION = max(_MIGRATIONS)
 class Database:
     """One connection; close it in the thread that opened it. Every call raises `StoreError` and nothing else."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
+        self._path = path
         self._connection.row_factory = sqlite3.Row
-        with _translated():
+        with _translated(path):
             for pragma in ("journal_mode=DELETE", "synchronous=EXTRA", "secure_delete=ON", "foreign_keys=ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
         self._migrate()
         self._key = self._hash_key()
 
     @classmethod
-    def open(cls, folder: Path) -> Database:
+    def open(cls, folder: Path, name: str = FILE_NAME) -> Database:
         """Open or make the file in a state folder; nobody else can read either."""
-        path = folder / FILE_NAME
+        path = folder / name
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as fault:
             raise StoreError("store.unwritable", path=path, why=fault.strerror) from None
-        with _translated():
+        with _translated(path):
             connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
-            return cls(connection)
+            return cls(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -94,7 +95,7 @@ class Database:
     @classmethod
     def in_memory(cls) -> Database:
         """A throw-away one."""
-        return cls(sqlite3.connect(":memory:", isolation_level=None))
+        return cls(sqlite3.connect(":memory:", isolation_level=None), Path(":memory:"))
 
     def close(self) -> None:
         """Close the connection."""
@@ -102,24 +103,24 @@ class Database:
 
     def one(self, query: str, *values: Any) -> sqlite3.Row | None:
         """The first row, or None."""
-        with _translated():
+        with _translated(self._path):
             row: sqlite3.Row | None = self._connection.execute(query, values).fetchone()
             return row
 
     def all(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """All rows."""
-        with _translated():
+        with _translated(self._path):
             return self._connection.execute(query, values).fetchall()
 
     def change(self, query: str, *values: Any) -> sqlite3.Cursor:
         """One INSERT, UPDATE or DELETE, inside a `transaction`."""
-        with _translated():
+        with _translated(self._path):
             return self._connection.execute(query, values)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything or nothing, on disk when it ends."""
-        with _translated():
+        with _translated(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -131,7 +132,7 @@ class Database:
 
     def check_writable(self) -> None:
         """Write, and take it back."""
-        with _translated():
+        with _translated(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._connection.execute("INSERT INTO channel (name) VALUES ('') ON CONFLICT DO NOTHING")
@@ -190,12 +191,12 @@ class RunLock:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: Path) -> Iterator[None]:
     """SQLite's errors as ours: what happened to which file, and what to do."""
     try:
         yield
     except sqlite3.DatabaseError as fault:
-        raise StoreError(_error_key(fault), path=FILE_NAME, why=fault) from None
+        raise StoreError(_error_key(fault), path=path, why=fault) from None
 
 
 def _error_key(fault: sqlite3.DatabaseError) -> str:

@@ -44,6 +44,9 @@ _CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CONTAINER = re.compile(rb"^content-type[ \t]*:\s*(?:multipart|message)/", re.IGNORECASE | re.MULTILINE)
 _BOUNDARY_LINE = re.compile(rb"^--[^\r\n]", re.MULTILINE)
+_NOT_BASE64 = bytes(
+    byte for byte in range(256) if not (chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "+/"))
+)
 _SINGLE = ("from", "subject", "message-id", "date", "content-type")
 
 
@@ -263,7 +266,7 @@ def _word_bytes(encoding: bytes, content: bytes) -> bytes:
 
 def _from_base64(content: bytes) -> bytes:
     """Base64 that may be cut or lack its padding: what can be read is read."""
-    content = re.sub(rb"[^A-Za-z0-9+/]", b"", content)
+    content = content.translate(None, _NOT_BASE64)
     whole = len(content) - len(content) % 4
     tail = content[whole:]
     try:
@@ -337,7 +340,7 @@ def _part_bytes(part: MimePart) -> tuple[bytes, bool]:
         return b"", False
     if not is_base64:
         return data, False
-    return _from_base64(data), len(re.sub(rb"[^A-Za-z0-9+/=]", b"", data)) % 4 != 0
+    return _from_base64(data), len(data.translate(None, _NOT_BASE64.replace(b"=", b""))) % 4 != 0
 
 
 def _boundary_is_missing(tree: MimePart) -> bool:

@@ -19,6 +19,7 @@ from mailwatch.trust import Trust
 
 # The reason and the excerpt of a buyer's message live no longer than this (design section 6).
 PRIVATE_FOR = timedelta(hours=24)
+LAPSES_AFTER = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +137,23 @@ class Outbox:
             sightings=rows.sightings(self._database, row["request"]) if row["request"] else (),
             asked=request["asked"] if request else 1,
             may_be_repeat=bool(row["unsure"]),
-            open_requests=self._open_requests(),
+            open_requests=self._open_requests(now),
         )
 
-    def _open_requests(self) -> int:
-        row = self._database.one("SELECT count(*) AS n FROM request WHERE state = 'open'")
+    def _open_requests(self, now: datetime) -> int:
+        """Requests and wishes that are open and not lapsed: 14 days after its last sighting one is (design section 4)."""
+        row = self._database.one(
+            "SELECT count(*) AS n FROM request WHERE state = 'open' AND kind IN ('request', 'wish')"
+            " AND EXISTS (SELECT 1 FROM sighting WHERE sighting.request = request.id AND at > ?)",
+            (now - LAPSES_AFTER).timestamp(),
+        )
         return int(row["n"]) if row else 0
+
+    def forget_private(self, now: datetime) -> None:
+        """Take reason and excerpt out of rows that are still owed after 24 hours (design section 6)."""
+        since = (now - PRIVATE_FOR).timestamp()
+        rest = "settled_at IS NULL AND created_at < ? AND coalesce(alert ->> 'reason', alert ->> 'excerpt') IS NOT NULL"
+        if self._database.one(f"SELECT 1 FROM outbox WHERE {rest}", since):  # noqa: S608 - a constant
+            with self._database.transaction():
+                forgotten = "json_set(alert, '$.reason', NULL, '$.excerpt', NULL)"
+                self._database.change(f"UPDATE outbox SET alert = {forgotten} WHERE {rest}", since)  # noqa: S608

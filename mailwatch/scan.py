@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mailbox as mailbox_files
+import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,11 +56,18 @@ def find(paths: list[Path], unreadable: list[Fault]) -> list[Found]:
     """
     found: list[Found] = []
     for path in paths:
-        if not path.exists():
+        if not _exists(path):
             raise UsageError("scan.no_path", path=path)
-        for file in _files(path):
+        for file in _files(path, unreadable):
             found += _mails_in(file, unreadable)
     return sorted(found, key=lambda each: (each.seen_at, each.source.name))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as fault:
+        raise UsageError("scan.unreadable_file", path=path, why=fault.strerror) from None
 
 
 def parse(found: Found, unreadable: list[Fault]) -> Message | None:
@@ -102,15 +110,18 @@ def as_json(found: Found, parsed: Message, recorded: Recorded) -> dict[str, obje
     }
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _files(path: Path, unreadable: list[Fault]) -> Iterator[Path]:
     """A file as given; of a folder what looks like mail: *.eml, *.mbox, and the cur and new of a Maildir."""
     if not path.is_dir():
         yield path
         return
-    for file in sorted(path.rglob("*")):
-        is_maildir = file.parent.name in {"cur", "new"} and (file.parent.parent / "tmp").is_dir()
-        if file.is_file() and (is_maildir or file.suffix.lower() in {".eml", ".mbox"} or _is_mbox(file)):
-            yield file
+    for folder, folders, names in os.walk(path, onerror=lambda fault: unreadable.append(_fault(path, fault))):
+        folders.sort()
+        is_maildir = Path(folder).name in {"cur", "new"} and (Path(folder).parent / "tmp").is_dir()
+        for name in sorted(names):
+            file = Path(folder, name)
+            if is_maildir or file.suffix.lower() in {".eml", ".mbox"} or _is_mbox(file):
+                yield file
 
 
 def _mails_in(file: Path, unreadable: list[Fault]) -> list[Found]:
@@ -158,4 +169,5 @@ def _time_of(source: Source) -> datetime:
 
 
 def _fault(path: Path, fault: OSError) -> Fault:
+    path = Path(os.fsdecode(fault.filename)) if fault.filename else path
     return Fault("scan.unreadable", {"path": str(path), "why": fault.strerror or type(fault).__name__})

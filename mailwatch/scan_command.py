@@ -93,7 +93,7 @@ def read_file(path: Path) -> bytes:
 def run(paths: list[Path], use: Settings, store_dir: Path | None, is_json: bool, language: Language) -> int:
     """Read everything, print it, and give the exit code: 0 also where some files could not be read (they are named)."""
     unreadable: list[Fault] = []
-    store = Store.open(store_dir) if store_dir else Store.in_memory()
+    store = Store.open_for_scan(store_dir) if store_dir else Store.in_memory()
     counts: Counter[str] = Counter()
     try:
         for found, parsed, recorded in _recorded(scan.find(paths, unreadable), use, store, unreadable, language):

@@ -21,6 +21,7 @@ from mailwatch.outbox import Outbox
 from mailwatch.request import Action, Decision, Known, Rules, Sighting, State
 from mailwatch.trust import Trust
 
+SCAN_FILE_NAME = "scan.sqlite"
 _RANK = {Trust.FORGED: 0, Trust.UNVERIFIED: 1, Trust.VERIFIED: 2}
 _ASKS = {Kind.REQUEST, Kind.WISH}
 
@@ -85,6 +86,11 @@ class Store:
     def open(cls, folder: Path) -> Store:
         """Open or make the store in a state folder."""
         return cls(Database.open(folder))
+
+    @classmethod
+    def open_for_scan(cls, folder: Path) -> Store:
+        """What `scan --store` remembers, in a file of its own: a mail that was only scanned must still be told."""
+        return cls(Database.open(folder, SCAN_FILE_NAME))
 
     @classmethod
     def in_memory(cls) -> Store:

@@ -163,13 +163,24 @@ def _observe_requests() -> None:
             response = plain(adapter, request, *args, **kwargs)
         except requests.exceptions.RequestException as fault:
             seen.failures.append(type(fault).__name__)
-            seen.was_sent = not isinstance(fault, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError)
+            seen.was_sent = not _never_connected(fault)
             raise
         seen.status = response.status_code
         seen.retry_after = _seconds(response.headers.get("Retry-After", ""))
         return response
 
     requests.adapters.HTTPAdapter.send = observed  # type: ignore[method-assign, assignment]
+
+
+def _never_connected(fault: BaseException) -> bool:
+    """Whether a request surely never left: no address, no connection, or no TLS."""
+    import requests
+    import urllib3
+
+    if isinstance(fault, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError):
+        return True
+    inner = getattr(fault.args[0], "reason", None) if fault.args else None
+    return isinstance(inner, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
 
 
 def _seconds(value: str) -> float:

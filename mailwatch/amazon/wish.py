@@ -81,8 +81,11 @@ def asks(text: str) -> str | None:
 def excerpt(text: str, word: str) -> str:
     """At most 60 characters of the text round the word, on one line."""
     line = re.sub(r"\s+", " ", words.normalise(text)).strip()
-    at = max(line.replace(" ", "").find(word), 0)
+    found = re.search(r"\s?".join(re.escape(letter) for letter in word), line)
+    at = found.start() if found else 0
     start = max(0, min(at - (_EXCERPT - len(word)) // 2, len(line) - _EXCERPT))
+    if start and line.isascii():
+        start = line.find(" ", start) + 1
     return line[start : start + _EXCERPT].strip()
 
 
