@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mailwatch import mailbox
 from mailwatch.config import Account, Config
+from mailwatch.database import FILE_NAME
 from mailwatch.errors import Fault, MailwatchError
 from mailwatch.mailbox import Server
 from mailwatch.store import Store
@@ -43,7 +46,7 @@ def _account(account: Account, server_of: Callable[[Account], Server]) -> Iterat
         for folder in account.folders:
             yield _folder(account, client, folder)
     finally:
-        client.connection.shutdown()
+        client.close()
 
 
 def _folder(account: Account, client: mailbox.Client, folder: str) -> Finding:
@@ -51,22 +54,31 @@ def _folder(account: Account, client: mailbox.Client, folder: str) -> Finding:
         name = client.resolve(folder)
         if name is None:
             return Finding(True, Fault("check.junk_missing", {"account": account.name}))
-        count = len(client.examine(name).uids())
+        count = client.examine(name).exists
     except MailwatchError as fault:
         return Finding(False, _about("check.folder_bad", fault, account=account.name, folder=folder))
     return Finding(True, Fault("check.folder_good", {"account": account.name, "folder": name, "mails": str(count)}))
 
 
 def _store(config: Config) -> Finding:
+    """A store that is there is tried; where `run` has not made it yet, only whether it could be made."""
+    folder = config.watch.state_dir
+    good = Finding(True, Fault("check.store_good", {"path": str(folder)}))
+    if not (folder / FILE_NAME).exists():
+        nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
+            return good
+        inner = Fault("store.unwritable", {"path": str(folder), "why": os.strerror(errno.EACCES)})
+        return Finding(False, Fault("check.store_bad", {"why": inner}))
     try:
-        store = Store.open(config.watch.state_dir)
+        store = Store.open(folder)
         try:
             store.check_writable()
         finally:
             store.close()
     except MailwatchError as fault:
         return Finding(False, _about("check.store_bad", fault))
-    return Finding(True, Fault("check.store_good", {"path": str(config.watch.state_dir)}))
+    return good
 
 
 def _about(key: str, fault: MailwatchError, **fields: str) -> Fault:

@@ -92,7 +92,9 @@ class Mailbox:
         self.folder = folder
         self.uidvalidity = _number(examined.get(b"UIDVALIDITY"))
         self.uidnext = _number(examined.get(b"UIDNEXT"))
+        self.exists = _number(examined.get(b"EXISTS")) or 0
         self.has_idle = client.has_capability("IDLE")
+        self.is_junk = is_junk_name(folder)
         self._announced = -1
 
     @property
@@ -173,10 +175,7 @@ class Mailbox:
 
     def close(self) -> None:
         """Log out if that is quick; never raises."""
-        with contextlib.suppress(imaplib.IMAP4.error, OSError, *_SURPRISES):
-            self._connection.allow(2)
-            self._client.logout()
-        self._connection.shutdown()
+        self._client.close()
 
     # ---- fetching ----
 
@@ -290,6 +289,13 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
     def _create_IMAP4(self) -> Connection:  # noqa: N802 - imapclient's name
         return self.connection
 
+    def close(self) -> None:
+        """Log out if that is quick; never raises."""
+        with contextlib.suppress(imaplib.IMAP4.error, OSError, *_SURPRISES):
+            self.connection.allow(2)
+            self.logout()
+        self.connection.shutdown()
+
     def load_capabilities(self) -> None:
         """Ask once after login: a server may offer IDLE only then."""
         self._cached_capabilities = None
@@ -325,12 +331,15 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
         return _by_usual_name([name for _, name in names]) if folder.lower() == JUNK.lower() else None
 
 
+def is_junk_name(name: str) -> bool:
+    """Whether a folder is a junk folder by one of the usual names, in whatever hierarchy."""
+    return re.split(r"[./]", name)[-1].casefold() in {usual.casefold() for usual in _JUNK_NAMES}
+
+
 def _by_usual_name(names: list[str]) -> str | None:
-    for usual in _JUNK_NAMES:
-        for name in names:
-            if re.split(r"[./]", name)[-1].casefold() == usual.casefold():
-                return name
-    return None
+    """The first folder with the most usual of the usual names."""
+    last = {re.split(r"[./]", name)[-1].casefold(): name for name in reversed(names)}
+    return next((last[usual.casefold()] for usual in _JUNK_NAMES if usual.casefold() in last), None)
 
 
 @contextlib.contextmanager

@@ -112,9 +112,14 @@ def examine(message: Message, provider: Provider, templates: Templates) -> Exami
     return Examined(origin, trust, parts, tuple(matches), _verdict(message, origin, trust, parts, matches))
 
 
-def read(message: Message, provider: Provider, templates: Templates) -> tuple[Notice, ...]:
-    """What the message says: one notice for each order it tells of, at least one (which may be `ignored`)."""
+def read(message: Message, provider: Provider, templates: Templates, *, is_junk: bool = False) -> tuple[Notice, ...]:
+    """What the message says: one notice for each order it tells of, at least one (which may be `ignored`).
+
+    In a junk folder (`is_junk`) a `wish` or `possible` counts only from a verified sender (design section 3).
+    """
     found = examine(message, provider, templates)
+    if is_junk and found.verdict.kind in {Kind.WISH, Kind.POSSIBLE} and found.trust is not Trust.VERIFIED:
+        found = replace(found, verdict=Verdict(Kind.IGNORED, "junk"))
     base = Notice(
         found.verdict.kind,
         found.trust,

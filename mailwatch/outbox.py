@@ -141,7 +141,7 @@ class Outbox:
         )
 
     def _open_requests(self, now: datetime) -> int:
-        """Requests and wishes that are open and not lapsed: 14 days after its last sighting one is (design section 4)."""
+        """Requests and wishes that are open and have not lapsed, 14 days after the last sighting (design section 4)."""
         row = self._database.one(
             "SELECT count(*) AS n FROM request WHERE state = 'open' AND kind IN ('request', 'wish')"
             " AND EXISTS (SELECT 1 FROM sighting WHERE sighting.request = request.id AND at > ?)",

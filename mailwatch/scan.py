@@ -120,7 +120,7 @@ def _files(path: Path, unreadable: list[Fault]) -> Iterator[Path]:
         is_maildir = Path(folder).name in {"cur", "new"} and (Path(folder).parent / "tmp").is_dir()
         for name in sorted(names):
             file = Path(folder, name)
-            if is_maildir or file.suffix.lower() in {".eml", ".mbox"} or _is_mbox(file):
+            if file.is_file() and (is_maildir or file.suffix.lower() in {".eml", ".mbox"} or _is_mbox(file)):
                 yield file
 
 

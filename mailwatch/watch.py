@@ -18,14 +18,13 @@ from pathlib import Path
 
 from mailwatch import log, mailbox, message, notice, retry, texts
 from mailwatch.amazon import sender
+from mailwatch.catalogue import say_fault
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Channel, Config
 from mailwatch.errors import ConfigurationError, FolderMissing, LoginRefused, MailwatchError, StoreError, Unreachable
 from mailwatch.mailbox import Headline, Mailbox, Server
-from mailwatch.message import Message
 from mailwatch.store import MailIdentity, Reading, Recorded, Store
 from mailwatch.transport import Result, Sender
-from mailwatch.trust import Provider
 
 RELIST_SECONDS = 600.0
 # Each search looks this far below the highest UID; the re-list looks at the whole look-back.
@@ -59,8 +58,9 @@ class Watch:
     def __init__(self, config: Config, server_of: ServerOf, sender_of: SenderOf, clock: Clock | None = None) -> None:
         clock = clock or Clock()
         self.signals = Signals(owed={channel.name: threading.Event() for channel in config.channels})
+        logins = {account.name: Logins(clock) for account in config.accounts}
         self.folders = [
-            FolderWorker(config, account, folder, server_of, self.signals, clock)
+            FolderWorker(config, account, folder, server_of, logins[account.name], self.signals, clock)
             for account in config.accounts
             for folder in account.folders
         ]
@@ -88,22 +88,58 @@ class Watch:
         return not any(thread.is_alive() for thread in self._threads)
 
 
+class Logins:
+    """The logins of one account, one at a time: what a server blocks after refusals is the account, not a folder."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._refusals = 0
+        self._not_before = 0.0
+
+    def wait_for_turn(self, stop: threading.Event) -> bool:
+        """Wait until a login may be tried, and hold all others; False when told to stop. Ends with `done`."""
+        while not stop.is_set():
+            if self._lock.acquire(timeout=0.2):
+                left = self._not_before - self._clock.monotonic()
+                if left <= 0:
+                    return True
+                self._lock.release()
+                self._clock.wait(stop, left)
+        return False
+
+    def done(self, *, refused: bool) -> float:
+        """The login was tried; the seconds until the next may be, after a refusal."""
+        self._refusals = self._refusals + 1 if refused else 0
+        delay = retry.login_delay(self._refusals) if refused else 0.0
+        self._not_before = self._clock.monotonic() + delay
+        self._lock.release()
+        return delay
+
+
 class FolderWorker:
     """Watches one folder of one account."""
 
     def __init__(
-        self, config: Config, account: Account, folder: str, server_of: ServerOf, signals: Signals, clock: Clock
+        self,
+        config: Config,
+        account: Account,
+        folder: str,
+        server_of: ServerOf,
+        logins: Logins,
+        signals: Signals,
+        clock: Clock,
     ) -> None:
         self.name = f"{account.name}/{folder}"
         self._config = config
         self._account = account
         self._folder = folder
         self._server_of = server_of
+        self._logins = logins
         self._signals = signals
         self._clock = clock
         self._mailbox: Mailbox | None = None
         self._failures = 0
-        self._refusals = 0
         self.is_watching = threading.Event()
 
     def run(self) -> None:
@@ -119,16 +155,11 @@ class FolderWorker:
 
     def _one_connection(self) -> float:
         """Watch over one connection until it ends; the seconds to wait before the next."""
-        began = self._clock.monotonic()
         try:
             self._watch_once()
             return 0.0
         except MailwatchError as fault:
-            if self._signals.stop.is_set():
-                return 0.0
-            if self._clock.monotonic() - began > _LIVED_SECONDS:
-                self._failures = 0
-            return self._after(fault)
+            return 0.0 if self._signals.stop.is_set() else self._after(fault)
         except Exception as fault:  # noqa: BLE001 - the one broad except: a worker never dies
             self._failures += 1
             delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
@@ -143,10 +174,8 @@ class FolderWorker:
     def _after(self, fault: MailwatchError) -> float:
         """Log a fault by its class; the delay that it asks for."""
         if isinstance(fault, LoginRefused | ConfigurationError):
-            self._refusals += 1
-            delay = retry.login_delay(self._refusals)
-            log.login_refused(self._account.name, self._folder, _why(fault), delay)
-            return delay
+            # The wait is the account's: `Logins` holds every folder of it.
+            return 0.0
         self._failures += 1
         delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
         if isinstance(fault, StoreError):
@@ -165,12 +194,15 @@ class FolderWorker:
             return
         self._mailbox = folder
         store = Store.open(self._config.watch.state_dir)
+        began = self._clock.monotonic()
         try:
             search = _Search(self._config, self._account, folder, store, self._signals, self._clock)
             log.connected(self._account.name, folder.folder, folder.mode)
             while not self._signals.stop.is_set():
                 search.go()
-                self._refusals = 0
+                if self._clock.monotonic() - began > _LIVED_SECONDS:
+                    # Not at the connect: a link that dies young again and again would be made 17 times a second.
+                    self._failures = 0
                 self.is_watching.set()
                 self._wait(folder)
         finally:
@@ -178,12 +210,15 @@ class FolderWorker:
 
     def _connect(self) -> Mailbox | None:
         r"""The examined folder; None for a `\Junk` that the server does not have: it is looked for hourly."""
-        server = self._server_of(self._account)
-        client = mailbox.log_in(server)
+        client = self._log_in()
+        if client is None:
+            return None
         try:
             name = client.resolve(self._folder)
             if name is not None:
-                return client.examine(name)
+                folder = client.examine(name)
+                folder.is_junk = folder.is_junk or self._folder.lower() == mailbox.JUNK.lower()
+                return folder
         except BaseException:
             client.connection.shutdown()
             raise
@@ -191,6 +226,22 @@ class FolderWorker:
         log.junk_missing(self._account.name)
         self._clock.wait(self._signals.stop, 3600.0)
         return None
+
+    def _log_in(self) -> mailbox.Client | None:
+        """A logged-in client, in this account's turn; None when told to stop."""
+        if not self._logins.wait_for_turn(self._signals.stop):
+            return None
+        try:
+            client = mailbox.log_in(self._server_of(self._account))
+        except (LoginRefused, ConfigurationError) as fault:
+            delay = self._logins.done(refused=True)
+            log.login_refused(self._account.name, self._folder, _why(fault), delay)
+            raise
+        except BaseException:
+            self._logins.done(refused=False)
+            raise
+        self._logins.done(refused=False)
+        return client
 
     def _wait(self, folder: Mailbox) -> None:
         """One slice: IDLE where the server has it, else a pause. Mail announced since the search ends it at once."""
@@ -283,7 +334,8 @@ class _Search:
         if found is None:
             log.vanished(self._account.name, self._mailbox.folder, headline.uid)
             return
-        reading = read(found, self._identity(headline), self._account.seller, self._account.provider, self._config)
+        notices = notice.read(found, self._account.provider, self._config.templates, is_junk=self._mailbox.is_junk)
+        reading = Reading(self._identity(headline), self._account.seller, found.content_key(), notices)
         recorded = self._store.record(reading, self._config.rules, self._channels, self._clock.now())
         self._remember(headline)
         for each in recorded:
@@ -305,11 +357,6 @@ class _Search:
             return
         mail = (self._account.name, self._mailbox.folder, headline.uid)
         log.noticed(mail, about.kind, about.trust, about.order_id or "-", (decision.action, decision.why))
-
-
-def read(found: Message, mail: MailIdentity, seller: str, provider: Provider, config: Config) -> Reading:
-    """What one candidate says, ready to be recorded."""
-    return Reading(mail, seller, found.content_key(), notice.read(found, provider, config.templates))
 
 
 def _is_candidate(headline: Headline) -> bool:
@@ -350,6 +397,7 @@ class ChannelWorker:
         try:
             while not self._signals.stop.is_set():
                 self._owed.clear()
+                store.outbox.forget_private(self._clock.now())
                 if not self._send_one(store):
                     self._clock.wait(self._owed, self._pause(store))
         finally:
@@ -395,4 +443,5 @@ def prepare(state_dir: Path, config: Config, clock: Clock) -> None:
 
 
 def _why(fault: MailwatchError) -> str:
-    return "; ".join([fault.fault.key, *(str(value) for value in fault.fault.fields.values())])
+    """The fault's sentence, in English: the log is for the one who helps."""
+    return say_fault(fault.fault, "en")

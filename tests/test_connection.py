@@ -90,7 +90,7 @@ def test_mail_announced_while_idling_ends_the_slice_at_once(server: ScriptedImap
 
 
 def test_an_announcement_split_over_two_packets_loses_nothing(server: ScriptedImap, link: Connection) -> None:
-    """imapclient drops the first half. Planted fault: `_fill` drops what has no line end: red."""
+    """imapclient drops the first half. Planted fault: `_fill` drops what follows the last line end: red."""
     resume = threading.Event()
     server.script("IDLE", misbehave.split_exists(mails.neighbour(1), resume))
     since = link.announced

@@ -146,9 +146,9 @@ def test_a_list_that_cannot_be_read_is_a_lost_connection_and_not_an_empty_folder
         box.uids()
 
 
-@pytest.mark.parametrize("answer", ["{tag} NO not now", "{tag} BAD what"])
+@pytest.mark.parametrize("answer", ["{tag} NO 12", "{tag} NO not now", "{tag} BAD what"])
 def test_a_refused_search_is_a_lost_connection_and_not_an_empty_folder(server: ScriptedImap, answer: str) -> None:
-    """Planted fault: the answer's OK is not looked at: an empty list, red."""
+    """Planted fault: the answer's OK is not looked at: its 12 becomes a UID, red."""
     server.script("UID SEARCH", misbehave.says(answer))
     with opened(server) as box, pytest.raises(Unreachable):
         box.uids()
@@ -280,7 +280,8 @@ def test_one_malformed_answer_in_a_batch_does_not_hide_the_other_mails(server: S
 def test_no_word_of_a_mail_stands_in_the_error_over_an_answer_that_cannot_be_read(
     server: ScriptedImap, monkeypatch: pytest.MonkeyPatch, before: bytes, after: bytes
 ) -> None:
-    """imaplib and imapclient quote the answer in their errors, and our errors are logged."""
+    """imaplib and imapclient quote the answer in their errors, and our errors are logged: seen red with their words
+    passed on."""
     monkeypatch.setattr(mailbox, "COMMAND_SECONDS", 0.4)
     uid = server.deliver(b"From: CANARY <a@amazon.co.jp>\r\nSubject: CANARY\r\n\r\nCANARY\r\n")
     server.script("UID FETCH", misbehave.changed(lambda answer: answer.replace(before, after, 1)), always=True)
@@ -302,7 +303,7 @@ def test_no_word_of_a_mail_stands_in_the_error_over_an_answer_that_cannot_be_rea
 def test_an_arrival_that_overflows_does_not_hide_the_mail_nor_the_others(
     server: ScriptedImap, internal_date: bytes
 ) -> None:
-    """One such date failed the whole batch. Planted fault: `_one_headline` raises on: red."""
+    """One such date failed the whole batch. Planted fault: `_one_headline` without its fall-back: red."""
     orders = [mails.order_id(number) for number in range(4)]
     for order in orders:
         server.deliver(mails.by_notification(order))
@@ -313,7 +314,8 @@ def test_an_arrival_that_overflows_does_not_hide_the_mail_nor_the_others(
 
 
 def test_an_arrival_that_overflows_does_not_break_the_identities_of_the_others(server: ScriptedImap) -> None:
-    """They are asked for at each re-list, so one such mail ended every connection."""
+    """They are asked for at each re-list, so one such mail ended every connection: seen red with the conversion outside
+    the guard."""
     for number in range(4):
         server.deliver(mails.neighbour(number))
     misbehave.year_9999(server, 2)
@@ -598,7 +600,8 @@ def test_a_refusal_of_user_or_password_is_for_a_person(server: ScriptedImap, tex
     ],
 )
 def test_a_server_that_is_busy_is_only_passing(server: ScriptedImap, text: str) -> None:
-    """The fifth and the sixth are one provider's, with and without its code."""
+    """The fifth and the sixth are one provider's, with and without its code; seen red with any unknown code taken for a
+    refusal."""
     server.script("LOGIN", misbehave.refuse_login(text))
     with pytest.raises(Unreachable) as fault:
         mailbox.log_in(where(server))
@@ -641,7 +644,8 @@ def test_a_throttled_command_says_how_long_to_wait(server: ScriptedImap, command
 def test_a_connection_lost_while_opening_is_no_refusal_and_no_missing_folder(
     server: ScriptedImap, monkeypatch: pytest.MonkeyPatch, command: str, fault: Script
 ) -> None:
-    """Else a network that fails for a moment at LOGIN is told as a wrong password."""
+    """Else a network that fails for a moment at LOGIN is told as a wrong password: seen red with only `LinkLost` let
+    through, which imaplib turns into its own `abort`."""
     monkeypatch.setattr(mailbox, "CONNECT_SECONDS", 0.4)
     monkeypatch.setattr(mailbox, "COMMAND_SECONDS", 0.4)
     server.script(command, fault)

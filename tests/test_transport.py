@@ -105,7 +105,8 @@ def test_an_answer_slower_than_apprises_own_4_seconds_would_be_waited_for() -> N
 
 
 def test_a_receiver_that_is_not_there_is_passing_and_surely_not_accepted() -> None:
-    """Not a byte was sent: the next attempt is no repeat, and must not be marked as one."""
+    """Not a byte was sent: the next attempt is no repeat, and must not be marked as one. Seen red with every
+    ConnectionError taken for sent."""
     assert send(f"json://127.0.0.1:{free_port()}/hook").result is Result.PASSING
 
 
@@ -128,7 +129,6 @@ def test_one_send_does_not_colour_the_next(recorder: Recorder) -> None:
 
 
 def test_title_and_text_arrive_letter_by_letter(recorder: Recorder) -> None:
-    """Planted fault: body_format left out turns none of it here, but escaping it does: red with HTML."""
     answered(recorder, 200)
     [post] = recorder.posts()
     assert (post.json["title"], post.json["message"]) == (TEXT.title, TEXT.body)
@@ -145,11 +145,10 @@ def test_a_lone_surrogate_does_not_stop_an_alert(recorder: Recorder) -> None:
     assert send(recorder.url("/hook"), Text("a", "b\ud800c")).result is Result.ACCEPTED
 
 
-def test_ten_sends_need_no_pause_between_them(recorder: Recorder) -> None:
-    """A kept apprise object sleeps between two messages. Planted fault: one object kept a URL: slower than this."""
-    began = time.monotonic()
-    assert all(send(recorder.url("/hook")).result is Result.ACCEPTED for _ in range(10))
-    assert time.monotonic() - began < 5
+def test_every_send_has_an_apprise_object_of_its_own() -> None:
+    """A kept one sleeps 5.5 s between two LINE messages. Planted fault: one kept for each URL: red."""
+    url = Secret("json://127.0.0.1")
+    assert transport._apprise(url) is not transport._apprise(url)
 
 
 @pytest.mark.parametrize("target", ["#general", "%23general"])

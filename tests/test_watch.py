@@ -538,7 +538,8 @@ def test_a_retry_after_is_obeyed(server: ScriptedImap, tmp_path: Path) -> None:
 
 
 def test_a_worker_behind_a_failing_alert_does_not_spin(server: ScriptedImap, tmp_path: Path) -> None:
-    """With one alert waiting out a failure and one queued behind it, the next look is when the first is due."""
+    """With one alert waiting out a failure and one queued behind it, the next look is when the first is due. Seen red
+    with the least of all times."""
     made = configured(tmp_path)
     _owe(made, server, tmp_path, ONE, TWO)
     told = Told(Outcome(Result.PASSING, "HTTP 429", 600.0))
@@ -627,7 +628,7 @@ def test_a_refused_login_is_tried_six_times_in_the_first_hour_and_then_once_an_h
 
 
 def test_the_folders_of_an_account_share_the_tries_of_its_login(server: ScriptedImap, tmp_path: Path) -> None:
-    """The default is two folders; what the server blocks is the account."""
+    """The default is two folders; what the server blocks is the account. Seen red with a count for each folder."""
 
     class Clocks(threading.local):
         def __init__(self) -> None:
@@ -694,7 +695,8 @@ def test_a_server_that_is_away_is_tried_ever_more_rarely(tmp_path: Path, monkeyp
 def test_a_try_that_took_long_and_saw_no_good_search_does_not_make_the_next_sooner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The delay falls back only after a good search on a link that has lived a minute: a mute server's has not."""
+    """The delay falls back only after a good search on a link that has lived a minute: a mute server's has not. Seen
+    red with the minute counted from the first attempt to connect."""
     monkeypatch.setattr(retry, "RECONNECT_FIRST", 1.0)
     port = free_port()
     clock = FastClock(until=12)
