@@ -60,7 +60,7 @@ class Watch:
         self.signals = Signals(owed={channel.name: threading.Event() for channel in config.channels})
         logins = {account.name: Logins(clock) for account in config.accounts}
         self.folders = [
-            FolderWorker(config, account, folder, server_of, logins[account.name], self.signals, clock)
+            FolderWorker(config, account, folder, server_of, self.signals, clock, logins[account.name])
             for account in config.accounts
             for folder in account.folders
         ]
@@ -118,7 +118,7 @@ class Logins:
 
 
 class FolderWorker:
-    """Watches one folder of one account."""
+    """Watches one folder of one account. `logins`: shared by the folders of the account."""
 
     def __init__(
         self,
@@ -126,16 +126,16 @@ class FolderWorker:
         account: Account,
         folder: str,
         server_of: ServerOf,
-        logins: Logins,
         signals: Signals,
         clock: Clock,
+        logins: Logins | None = None,
     ) -> None:
         self.name = f"{account.name}/{folder}"
         self._config = config
         self._account = account
         self._folder = folder
         self._server_of = server_of
-        self._logins = logins
+        self._logins = logins or Logins(clock)
         self._signals = signals
         self._clock = clock
         self._mailbox: Mailbox | None = None

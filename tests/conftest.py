@@ -16,6 +16,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Turn a green run with skips into a red one in CI."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
-    if os.environ.get("MAILWATCH_CI") and skipped and session.exitstatus == pytest.ExitCode.OK:
+    if reporter and os.environ.get("MAILWATCH_CI") and skipped and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"{len(skipped)} tests were skipped where every component is installed", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -48,45 +48,81 @@ def _encoded(sender: str) -> str:
     return f"{Header(name, 'utf-8').encode()} {address}"
 
 
-def by_message(order: str, **how: bool) -> bytes:
+def by_message(order: str, *, verified: bool = True) -> bytes:
     """A request by the old route."""
     text = (
         f"# {order}:\n1 / ステンレス水筒 500ml ホワイト [ASIN: B07ABCDEFG]\n"
         "------------- メッセージはここから -------------\n購入者が注文のキャンセルをリクエストしました。\n"
         "------------- メッセージはここまで -------------\n"
     )
-    return mail("Amazon <abcdefghij12345@marketplace.amazon.co.jp>", f"注文キャンセルリクエスト(注文: {order})", text, **how)
+    return mail(
+        "Amazon <abcdefghij12345@marketplace.amazon.co.jp>",
+        f"注文キャンセルリクエスト(注文: {order})",
+        text,
+        verified=verified,
+    )
 
 
-def by_notification(order: str, **how: bool) -> bytes:
+def by_notification(order: str, *, verified: bool = True) -> bytes:
     """A request by the new route."""
     text = (
         f"出品者様\n\n購入者がこの注文のキャンセルをリクエストしました。\n\n注文番号: {order}\n"
         "商品名: ステンレス水筒 500ml ホワイト\nSKU: BOTTLE-W-500\n数量: 1\nキャンセルの理由: 誤って注文した\n"
     )
-    return mail("Amazon <seller-notification@amazon.co.jp>", "注文のキャンセルリクエストが届きました", text, **how)
+    return mail(
+        "Amazon <seller-notification@amazon.co.jp>", "注文のキャンセルリクエストが届きました", text, verified=verified
+    )
 
 
-def wish(order: str, words: str = "すみません、キャンセルできますか。", **how: bool) -> bytes:
+def wish(order: str, words: str = "すみません、キャンセルできますか。", *, verified: bool = True) -> bytes:
     """A buyer who asks in an ordinary message."""
     text = (
         f"# {order}:\n1 / 木製コースター 4枚組 [ASIN: B07ZYXWVUT]\n"
         f"------------- メッセージはここから -------------\n{words}\n------------- メッセージはここまで -------------\n"
     )
-    return mail("田中 <zyxwvutsrq98765@marketplace.amazon.co.jp>", f"商品についてのお問い合わせ(注文: {order})", text, **how)
+    return mail(
+        "田中 <zyxwvutsrq98765@marketplace.amazon.co.jp>",
+        f"商品についてのお問い合わせ(注文: {order})",
+        text,
+        verified=verified,
+    )
 
 
 _NEIGHBOURS = (
-    ("Amazon <seller-notification@amazon.co.jp>", "注文確定: NC-{n} ノイズキャンセリング ヘッドホン", "注文番号: {order}\n出荷予定日: 2022/06/10\n"),
-    ("Amazon <seller-notification@amazon.co.jp>", "返品リクエストが承認されました", "注文番号: {order}\n返品の理由: サイズが合わない\n"),
+    (
+        "Amazon <seller-notification@amazon.co.jp>",
+        "注文確定: NC-{n} ノイズキャンセリング ヘッドホン",
+        "注文番号: {order}\n出荷予定日: 2022/06/10\n",
+    ),
+    (
+        "Amazon <seller-notification@amazon.co.jp>",
+        "返品リクエストが承認されました",
+        "注文番号: {order}\n返品の理由: サイズが合わない\n",
+    ),
     ("Amazon <payments-notification@amazon.co.jp>", "お支払い処理が完了しました", "振込額 {n} 円\n"),
     ("Amazon.co.jp <auto-confirm@amazon.co.jp>", "ご注文の確認", "注文番号 {order}\nキャンセルは注文履歴から。\n"),
-    ("Amazon Pay <auto-communicator@amazonpay.amazon.co.jp>", "注文のキャンセル、返金、返品のリクエスト:P03-1234567-{n:07d}", "P03\n"),
-    ("楽天市場 <order@rakuten.example>", "【楽天市場】注文キャンセルのお知らせ", "ご注文 {n} のキャンセルを承りました。\n"),
-    ("佐藤 <qwertyuiop54321@marketplace.amazon.co.jp>", "配送について(注文: {order})", "------------- メッセージはここから -------------\nいつ届きますか。\n------------- メッセージはここまで -------------\n"),
+    (
+        "Amazon Pay <auto-communicator@amazonpay.amazon.co.jp>",
+        "注文のキャンセル、返金、返品のリクエスト:P03-1234567-{n:07d}",
+        "P03\n",
+    ),
+    (
+        "楽天市場 <order@rakuten.example>",
+        "【楽天市場】注文キャンセルのお知らせ",
+        "ご注文 {n} のキャンセルを承りました。\n",
+    ),
+    (
+        "佐藤 <qwertyuiop54321@marketplace.amazon.co.jp>",
+        "配送について(注文: {order})",
+        "------------- メッセージはここから -------------\nいつ届きますか。\n------------- メッセージはここまで -------------\n",
+    ),
     ("友人 <friend@example.org>", "週末の件", "土曜日で大丈夫です。{n}\n"),
     ("Newsletter <news@example.net>", "新製品: ノイズキャンセリングイヤホン", "今だけ {n} 円\n"),
-    ("Amazon <amazon@amazon-co.jp.example>", "【重要】ご注文のキャンセル", "こちら http://evil.example/{n}\n注文番号 {order}\n"),
+    (
+        "Amazon <amazon@amazon-co.jp.example>",
+        "【重要】ご注文のキャンセル",
+        "こちら http://evil.example/{n}\n注文番号 {order}\n",
+    ),
 )
 
 

@@ -228,7 +228,7 @@ def test_a_mail_expunged_between_its_headline_and_its_text_is_gone(server: Scrip
 
 
 def test_a_mail_expunged_between_its_header_and_its_parts_is_gone_and_not_an_empty_mail(server: ScriptedImap) -> None:
-    """An empty mail of Amazon's would be told as unreadable."""
+    """An empty mail of Amazon's is told as unreadable: seen red with an absent answer taken for an empty part."""
     uid = server.deliver(mails.by_notification(ORDER))
     with opened(server) as box:
         [headline] = box.headlines([uid])

@@ -353,7 +353,8 @@ def test_an_attempt_after_24_hours_goes_without_reason_and_excerpt(store: Store,
 def test_reason_and_excerpt_of_an_alert_that_is_still_owed_leave_the_file_after_24_hours(
     store: Store, tmp_path: Path
 ) -> None:
-    """Design section 6: they *live in the row* until it is settled or 24 hours old. Seen red with the age looked at when
+    """Design section 6: they *live in the row* until it is settled or 24 hours old.
+    Seen red with the age looked at when
     reading only."""
     record(store, canaries(ONE))
     due(store, NOON + timedelta(hours=25))
