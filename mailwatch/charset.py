@@ -51,7 +51,7 @@ def decode(data: bytes, declared: str | None = None) -> Decoded:
     name is not believed. Bytes cut in the middle of a character (a capped fetch) count as clean.
     """
     codec = _CODECS.get(_codec_name(declared))
-    if _HAS_ESCAPE.search(data) and codec in {None, "ascii", "utf-8", _JIS}:
+    if _HAS_ESCAPE.search(data) and (codec in {None, "ascii", "utf-8", _JIS} or data.isascii()):
         return _decode_jis(data)
     if codec and (text := _strictly(data, codec)) is not None:
         return Decoded(text, clean=True)
@@ -69,14 +69,19 @@ def _strictly(data: bytes, codec: str) -> str | None:
         return _euc(data)
     if codec == _JIS:
         return None if any(byte > 0x7F for byte in data) else data.decode("ascii")
+    text = _whole_characters(data, codec)
+    # Python reads 0x80, 0xA0 and 0xFD-0xFF of cp932 as control and private-use characters: not Japanese.
+    return None if text and codec == _SJIS and _NOT_SJIS.search(text) else text
+
+
+def _whole_characters(data: bytes, codec: str) -> str | None:
+    """The text, without a last character that was cut; None where something else can't be decoded."""
     try:
-        text = data.decode(codec)
-        # Python reads 0x80, 0xA0 and 0xFD-0xFF of cp932 as control and private-use characters: not Japanese.
-        return None if codec == _SJIS and _NOT_SJIS.search(text) else text
+        return data.decode(codec)
     except UnicodeDecodeError as fault:
-        cut_at_the_end = fault.start >= len(data) - 3 and fault.start > 0 and "unexpected end" in fault.reason
-        incomplete = fault.reason == "incomplete multibyte sequence" and fault.start > 0
-        return data[: fault.start].decode(codec) if cut_at_the_end or incomplete else None
+        is_cut = "unexpected end" in fault.reason or fault.reason == "incomplete multibyte sequence"
+        at_the_end = 0 < len(data) - 3 <= fault.start or (fault.start > 0 and fault.end == len(data))
+        return data[: fault.start].decode(codec) if is_cut and at_the_end else None
 
 
 def _nearly(data: bytes, codec: str) -> str | None:

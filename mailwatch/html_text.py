@@ -21,6 +21,7 @@ _BLOCK = {
 }  # fmt: skip
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
 _TAG = re.compile(r"<!--|-->|</?[a-zA-Z][^<>]{0,1000}>")
+_UNCLOSED_QUOTE = re.compile(r"=\s*(?:\"[^\">]{0,2000}<|'[^'>]{0,2000}<)")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _AROUND_BREAK = re.compile(r"[ \t]*\n[ \t\n]*")
 
@@ -46,16 +47,14 @@ def read(html: str) -> HtmlText:
     links = tuple(str(a["href"]) for a in soup.find_all("a", href=True, limit=500))
     quoted = tuple(_text_of(pre) for pre in soup.find_all("pre", limit=50) if "-o-pre-wrap" in str(pre.get("style")))
     text = _text_of(soup)
-    if _swallows_text(html, soup):
+    if _swallows_text(html):
         text = f"{text}\n{_AROUND_BREAK.sub(chr(10), _SPACES.sub(' ', _TAG.sub(' ', html))).strip()}"
     return HtmlText(text, quoted, links)
 
 
-def _swallows_text(html: str, soup: BeautifulSoup) -> bool:
-    """Whether lxml took text for a comment or an attribute, because its end was missing (libraries section 4)."""
-    if html.rfind("<!--") > html.rfind("-->"):
-        return True
-    return any("<" in str(value) for tag in soup.find_all(True, limit=5000) for value in tag.attrs.values())
+def _swallows_text(html: str) -> bool:
+    """Whether lxml takes text for a comment or an attribute, because its end is missing (libraries section 4)."""
+    return html.rfind("<!--") > html.rfind("-->") or _UNCLOSED_QUOTE.search(html) is not None
 
 
 def _text_of(root: Tag) -> str:

@@ -21,7 +21,7 @@ from mailwatch.outbox import Outbox
 from mailwatch.request import Action, Decision, Known, Rules, Sighting, State
 from mailwatch.trust import Trust
 
-SCAN_FILE_NAME = "scan.sqlite"
+SCAN_FILE_NAME = "mailwatch-scan.sqlite"
 _RANK = {Trust.FORGED: 0, Trust.UNVERIFIED: 1, Trust.VERIFIED: 2}
 _ASKS = {Kind.REQUEST, Kind.WISH}
 

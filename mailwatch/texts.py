@@ -19,7 +19,7 @@ from mailwatch.trust import Trust
 _LIMIT_VALUE = 120
 _SHOWN_ITEMS = 3
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_DOT_OF_A_HOST = re.compile(r"(?<=[0-9A-Za-z])\.(?=[A-Za-z]{2})")
+_DOT_OF_A_HOST = re.compile(r"(?<=[0-9A-Za-z])\.(?=[A-Za-z]{2})|(?<=www)\.", re.IGNORECASE)
 _SPECIAL_WHY = ("verified now", "now official", "more items", "asked again")
 
 

@@ -1,4 +1,4 @@
-"""What all tests share. Where MAILWATCH_CI is set, a skipped test is a failure: there, every real component is installed."""
+"""What all tests share. Where MAILWATCH_CI is set a skipped test is a failure: every real component is there."""
 
 from __future__ import annotations
 

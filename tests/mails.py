@@ -1,4 +1,4 @@
-"""Synthetic mails, built for tests: both routes, wishes and neighbours. Not Amazon's texts; nobody has published those."""
+"""Synthetic mails for tests: both routes, wishes and neighbours. Not Amazon's texts; nobody has published those."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def mail(sender: str, subject: str, text: str, *, verified: bool = True, charset
     domain = sender.rpartition("@")[2].rstrip(">")
     number = next(_number)
     trace = [
-        f"Received: from smtp-out.example.com by {AUTHSERV_ID} with ESMTPS; Wed, 08 Jun 2022 09:12:{number % 60:02d} +0900",
+        f"Received: from smtp-out.example.com by {AUTHSERV_ID}; Wed, 08 Jun 2022 09:12:{number % 60:02d} +0900",
         *([f"Authentication-Results: {AUTHSERV_ID}; dmarc=pass header.from={domain}"] if verified else []),
     ]
     lines = [

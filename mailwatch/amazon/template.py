@@ -200,12 +200,14 @@ def _faults(row: dict[str, Any], number: int) -> list[TemplateFault]:
     faults += [
         TemplateFault("template.not_texts", {"template": where, "key": key}) for key in _LISTS if _bad_list(row, key)
     ]
-    if isinstance(row.get("kind"), str) and row["kind"] not in KINDS:
+    if row.get("kind") is not None and row["kind"] not in KINDS:
         faults.append(TemplateFault("template.kind", {"template": where, "kinds": ", ".join(KINDS)}))
-    if isinstance(row.get("route"), str) and row["route"] not in ROUTES:
+    if row.get("route") is not None and row["route"] not in ROUTES:
         faults.append(TemplateFault("template.route", {"template": where, "routes": ", ".join(ROUTES)}))
     faults += [
-        TemplateFault("template.not_text", {"template": where, "key": key}) for key in _TEXTS if _bad_text(row, key)
+        TemplateFault("template.not_text", {"template": where, "key": key})
+        for key in ("id", "seen")
+        if _bad_text(row, key)
     ]
     if not isinstance(row.get("needs", 0), int) or isinstance(row.get("needs"), bool):
         faults.append(TemplateFault("template.needs", {"template": where}))
