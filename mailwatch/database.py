@@ -195,6 +195,9 @@ def _translated(path: Path) -> Iterator[None]:
     """SQLite's errors as ours: what happened to which file, and what to do."""
     try:
         yield
+    except OverflowError as fault:
+        # A number of over 64 bits; sqlite3 does not count that as an error of the database.
+        raise StoreError("store.unwritable", path=path, why=fault) from None
     except sqlite3.DatabaseError as fault:
         raise StoreError(_error_key(fault), path=path, why=fault) from None
 

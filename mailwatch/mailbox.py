@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import imapclient
+from imapclient.exceptions import ProtocolError
 from imapclient.response_types import BodyData
 
 from mailwatch import connection, message
@@ -54,11 +55,15 @@ _SURPRISES = (
     RecursionError,
     AttributeError,
     AssertionError,
+    ProtocolError,
 )
 _BACK_OFF = re.compile(r"suggested backoff time:\s*(\d+)\s*milliseconds", re.IGNORECASE)
 _CODE = re.compile(r"\[([A-Z][A-Z-]*)")
 _PASSING_CODES = {"UNAVAILABLE", "LIMIT", "INUSE", "SERVERBUG", "OVERQUOTA"}
-_TOO_MANY = re.compile(r"too many|simultaneous|throttl|try again later|temporar", re.IGNORECASE)
+_LASTING_CODES = {"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "NONEXISTENT", "NOPERM"}
+_TOO_MANY = re.compile(r"too many|simultaneous|throttl|try again later|temporar|backoff time", re.IGNORECASE)
+_UNREADABLE = "an answer that can't be read"
+_NO_DATE = datetime.fromtimestamp(0, UTC)
 _SAFE_PARAMETER = re.compile(r"^[0-9A-Za-z._:+-]{1,60}$")
 
 
@@ -116,7 +121,7 @@ class Mailbox:
             self._connection.untagged_responses.pop("SEARCH", None)
             kind, data = self._connection.uid("SEARCH", *criteria)
             if kind != "OK":
-                raise LinkLost(f"SEARCH was answered {kind}")
+                raise LinkLost(f"SEARCH was answered {kind} {data[0]!r}")
             # Some servers send two SEARCH lines, or none (traps section 1); `n:*` always names the last mail.
             found = {int(uid) for line in data if line for uid in line.split()}
         return sorted(uid for uid in found if above is None or uid > above)
@@ -167,7 +172,9 @@ class Mailbox:
             self._connection.allow(COMMAND_SECONDS)
             # imaplib keeps every EXISTS of a connection's life.
             self._connection.untagged_responses.clear()
-            self._connection.noop()
+            kind, data = self._connection.noop()
+            if kind != "OK":
+                raise LinkLost(f"NOOP was answered {kind} {data[0]!r}")
 
     def interrupt(self) -> None:
         """From another thread: end whatever the mailbox is waiting for."""
@@ -188,11 +195,17 @@ class Mailbox:
                 return [headline for uid in uids for headline in self._one_headline(uid)]
 
     def _one_headline(self, uid: int) -> list[Headline]:
+        """Ever less is asked for until something can be read."""
+        header = "BODY.PEEK[HEADER]<0.16384>"
         try:
             return self._fetch_headlines([uid])
         except _SURPRISES:
-            answer = self._fetch([uid], ["RFC822.SIZE", "BODY.PEEK[HEADER]<0.16384>"])
-            return [_headline(uid, values) for uid, values in answer.items()]
+            pass
+        try:
+            answer = self._fetch([uid], ["RFC822.SIZE", header])
+        except _SURPRISES:
+            answer = self._fetch([uid], [header])
+        return [_headline(uid, values) for uid, values in answer.items()]
 
     def _fetch_headlines(self, uids: Sequence[int]) -> list[Headline]:
         answer = self._fetch(uids, ["INTERNALDATE", "RFC822.SIZE", "BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)]"])
@@ -204,11 +217,15 @@ class Mailbox:
         header = _body(first) if first else None
         if first is None or header is None:
             return None
+        if not isinstance(first[b"BODYSTRUCTURE"], BodyData):
+            raise TypeError("not a BODYSTRUCTURE")
         parts = list(_text_sections(first[b"BODYSTRUCTURE"]))[:MAX_TEXT_PARTS]
         if not parts:
             return message.assemble(header, [])
         wanted = [f"BODY.PEEK[{part.section}]<0.{message.LIMIT_TEXT}>" for part in parts]
         bodies = self._fetch([uid], wanted).get(uid, {})
+        if not any(key.startswith(b"BODY[") and isinstance(value, bytes) for key, value in bodies.items()):
+            return None
         found = [TextPart(part.mime, _section(bodies, part.section)) for part in parts]
         return message.assemble(header, found)
 
@@ -255,7 +272,8 @@ def _log_in(server: Server, made: Connection) -> Client:
         made.allow(COMMAND_SECONDS)
         try:
             made.login(server.user, server.password.reveal())
-        except LinkLost:
+        except imaplib.IMAP4.abort:
+            # imaplib wraps a lost link anew: it is no refusal.
             raise
         except UnicodeEncodeError:
             raise LoginRefused("mailbox.login_not_ascii", host=server.host) from None
@@ -270,10 +288,17 @@ def _refusal(server: Server, why: str) -> LoginRefused | Unreachable:
     """A refusal is for a person; a server that is busy or throttles is only passing (traps section 1)."""
     if asked := _BACK_OFF.search(why):
         return Unreachable("mailbox.throttled", wait_seconds=int(asked[1]) / 1000, host=server.host, why=why)
-    code = _CODE.search(why)
-    if (code and code[1] in _PASSING_CODES) or (not code and _TOO_MANY.search(why)):
+    if _is_passing(why):
         return Unreachable("mailbox.busy", host=server.host, why=why)
     return LoginRefused("mailbox.login_refused", host=server.host, why=why)
+
+
+def _is_passing(why: str) -> bool:
+    """Whether a NO is about now, and not about this login or folder (RFC 5530 codes; else by the server's words)."""
+    code = _CODE.search(why)
+    if code and code[1] in _PASSING_CODES:
+        return True
+    return not (code and code[1] in _LASTING_CODES) and _TOO_MANY.search(why) is not None
 
 
 class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships no types
@@ -311,6 +336,8 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
             except imaplib.IMAP4.abort:
                 raise
             except imaplib.IMAP4.error as fault:
+                if _is_passing(_words(fault)):
+                    raise
                 raise FolderMissing("mailbox.folder_missing", folder=folder, why=_words(fault)) from None
 
     def folder_names(self) -> list[tuple[tuple[bytes, ...], str]]:
@@ -347,16 +374,21 @@ def _surprises_lose() -> Iterator[None]:
     """Every surprise ends the connection as one error: after it the stream may be out of step."""
     try:
         yield
+    except ProtocolError:
+        # Its words quote the answer, and so a mail.
+        raise Unreachable("mailbox.lost", why=_UNREADABLE) from None
     except (OSError, imaplib.IMAP4.error) as fault:
         asked = _BACK_OFF.search(str(fault))
         wait = int(asked[1]) / 1000 if asked else 0.0
         raise Unreachable("mailbox.lost", wait_seconds=wait, why=_words(fault)) from None
     except _SURPRISES as fault:
-        raise Unreachable("mailbox.lost", why=f"an answer that can't be read ({type(fault).__name__})") from None
+        raise Unreachable("mailbox.lost", why=f"{_UNREADABLE} ({type(fault).__name__})") from None
 
 
 def _words(fault: BaseException) -> str:
-    """The server's or system's own words, short."""
+    """The server's or system's own words, short; never those of an answer that may hold a mail's."""
+    if "unexpected response" in str(fault):
+        return _UNREADABLE
     text = fault.args[0] if fault.args else fault
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
@@ -373,10 +405,16 @@ class _TextSection:
 
 
 def _headline(uid: int, values: dict[bytes, Any]) -> Headline:
+    return Headline(uid, _moment(values), _number(values.get(b"RFC822.SIZE")) or 0, _body(values) or b"")
+
+
+def _moment(values: dict[bytes, Any]) -> datetime:
+    """INTERNALDATE, aware UTC; one that can't be read, or of year 9999 west of Greenwich, is 1970."""
     received = values.get(b"INTERNALDATE")
-    if not isinstance(received, datetime) or received.tzinfo is None:
-        received = datetime.fromtimestamp(0, UTC)
-    return Headline(uid, received.astimezone(UTC), _number(values.get(b"RFC822.SIZE")) or 0, _body(values) or b"")
+    try:
+        return received.astimezone(UTC) if isinstance(received, datetime) and received.tzinfo else _NO_DATE
+    except OverflowError:
+        return _NO_DATE
 
 
 def _body(values: dict[bytes, Any]) -> bytes | None:
@@ -429,7 +467,7 @@ def _lower(value: object) -> str:
 
 
 def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) and 0 <= value < 2**63 else None
 
 
 def _imap_date(day: date) -> str:

@@ -169,6 +169,7 @@ class Store:
 
         `channels`: name and the kinds it is sent. A mail recorded before gives an empty list.
         """
+        wanted = list(channels)
         with self._database.transaction():
             if not self._insert_mail(reading.mail):
                 return []
@@ -177,7 +178,7 @@ class Store:
             for notice in reading.notices:
                 decision, number = self._record_notice(notice, reading, is_copy, rules)
                 if decision.alerts or _is_news_of_cancelling(notice, decision):
-                    names = [name for name, kinds in channels if notice.kind in kinds]
+                    names = [name for name, kinds in wanted if notice.kind in kinds]
                     self.outbox.owe(number, _facts(notice, reading, decision), names, now)
                 recorded.append(Recorded(notice, decision))
             return recorded

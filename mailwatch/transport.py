@@ -127,11 +127,15 @@ def _apprise(url: Secret) -> Any:
         service_timeout=0,
     )
     made = apprise.Apprise(asset=asset)
-    return made if made.add(_with_time_outs(url.reveal())) else None
+    try:
+        return made if made.add(_with_time_outs(url.reveal())) else None
+    except ValueError:
+        return None
 
 
 def _with_time_outs(url: str) -> str:
-    parts = urlsplit(url)
+    # `slack://A/B/C/#general`, as apprise writes it: the mark belongs to the path.
+    parts = urlsplit(url.replace("#", "%23"))
     ours = f"cto={_CONNECT_SECONDS}&rto={_READ_SECONDS}&redirect=no"
     return urlunsplit(parts._replace(query=f"{parts.query}&{ours}" if parts.query else ours))
 

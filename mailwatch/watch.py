@@ -140,6 +140,7 @@ class FolderWorker:
         self._clock = clock
         self._mailbox: Mailbox | None = None
         self._failures = 0
+        self._hurried = 0
         self.is_watching = threading.Event()
 
     def run(self) -> None:
@@ -150,8 +151,9 @@ class FolderWorker:
 
     def interrupt(self) -> None:
         """From another thread: end whatever this worker waits for."""
-        if self._mailbox is not None:
-            self._mailbox.interrupt()
+        watched = self._mailbox
+        if watched is not None:
+            watched.interrupt()
 
     def _one_connection(self) -> float:
         """Watch over one connection until it ends; the seconds to wait before the next."""
@@ -245,8 +247,14 @@ class FolderWorker:
 
     def _wait(self, folder: Mailbox) -> None:
         """One slice: IDLE where the server has it, else a pause. Mail announced since the search ends it at once."""
-        if folder.news or self._signals.stop.is_set():
+        if self._signals.stop.is_set():
             return
+        if folder.news:
+            # At once; but a server that announces in every answer must not be asked without end.
+            self._hurried += 1
+            self._clock.wait(self._signals.stop, min(0.01 * self._hurried**2, 5.0))
+            return
+        self._hurried = 0
         if folder.has_idle:
             folder.wait_idle(self._config.watch.idle_seconds)
         else:
@@ -287,11 +295,16 @@ class _Search:
         """The UID up to which mails were there before the first start; those count only within the look-back."""
         known = self._store.folder(self._account.name, self._mailbox.folder)
         same = known is not None and known.uidvalidity == self._mailbox.uidvalidity
-        floor = known.floor if known and same else max((self._mailbox.uidnext or 1) - 1, 0)
+        floor = known.floor if known and same else self._highest_uid()
         self._store.start_folder(
             self._account.name, self._mailbox.folder, self._mailbox.uidvalidity, floor, self._mailbox.mode
         )
         return floor
+
+    def _highest_uid(self) -> int:
+        if self._mailbox.uidnext:
+            return self._mailbox.uidnext - 1
+        return max(self._mailbox.uids(), default=0)
 
     def _relisted(self) -> list[int]:
         """The whole look-back: finds late and reused UIDs, and what a lagging SEARCH left out (traps section 1)."""
@@ -309,7 +322,7 @@ class _Search:
     def _confirmed(self, listed: Sequence[int]) -> set[int]:
         """Of the listed UIDs those with arrival and size as recorded; any other is another mail under an old UID."""
         known = [uid for uid in listed if uid in self._seen]
-        confirmed = {uid for uid in self._seen if uid not in set(listed)}
+        confirmed = set(self._seen) - set(listed)
         for uid, arrival, size in self._mailbox.identities(known):
             if (int(arrival.timestamp()), size) in self._seen[uid]:
                 confirmed.add(uid)

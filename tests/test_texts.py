@@ -126,7 +126,7 @@ def test_without_an_order_id_the_seller_is_told_where_the_mail_is() -> None:
     text = shown(replace(ALERT, kind=Kind.POSSIBLE, order_id=None, trust=Trust.UNVERIFIED, sightings=()))
     assert text.split("\n")[1] == "注文番号なし"
     assert "shop / INBOX / 6/8 09:12" in text
-    assert "amazon . co . jp" in text
+    assert "amazon．co．jp" in text
     assert "http" not in text
 
 
