@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test lint table lock clean
 
 demo: $(VENV)/run.done
 	$(BIN)/mailwatch demo
@@ -18,6 +18,9 @@ lint: $(VENV)/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+table: $(VENV)/test.done
+	$(BIN)/python benchmarks/recognition.py
 
 $(VENV)/run.done: requirements/run.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)

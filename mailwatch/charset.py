@@ -88,7 +88,7 @@ def _nearly(data: bytes, codec: str) -> str | None:
     """The declared charset with a few damaged characters (at most 2 % of those beyond ASCII): still the right one."""
     if codec in {_JIS, _EUC, "ascii"}:
         return None
-    text = data.decode(codec, "replace")
+    text = _NOT_SJIS.sub("\ufffd", data.decode(codec, "replace"))
     beyond = sum(character > "\x7f" for character in text)
     return text if text.count("\ufffd") * 50 <= beyond else None
 
@@ -102,7 +102,8 @@ def _guess(data: bytes) -> Decoded:
         return Decoded(max(readings, key=_how_japanese), clean=True)
     if (nearly := _nearly(data, "utf-8")) is not None:
         return Decoded(nearly, clean=False)
-    return Decoded(max((data.decode(c, "replace") for c in ("utf-8", _SJIS, _EUC)), key=_how_japanese), clean=False)
+    lossy = (_NOT_SJIS.sub("\ufffd", data.decode(codec, "replace")) for codec in ("utf-8", _SJIS, _EUC))
+    return Decoded(max(lossy, key=_how_japanese), clean=False)
 
 
 def _how_japanese(text: str) -> int:

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from mailwatch import mailbox
 from mailwatch.config import Account, Config
@@ -64,12 +65,15 @@ def _store(config: Config) -> Finding:
     """A store that is there is tried; where `run` has not made it yet, only whether it could be made."""
     folder = config.watch.state_dir
     good = Finding(True, Fault("check.store_good", {"path": str(folder)}))
-    if not (folder / FILE_NAME).exists():
-        nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
-            return good
-        inner = Fault("store.unwritable", {"path": str(folder), "why": os.strerror(errno.EACCES)})
-        return Finding(False, Fault("check.store_bad", {"why": inner}))
+    try:
+        is_there = (folder / FILE_NAME).exists()
+        number = 0 if is_there else _cannot_make(folder)
+    except OSError as fault:
+        is_there, number = False, fault.errno or errno.EACCES
+    if not is_there:
+        key = "store.full" if number == errno.ENOSPC else "store.unwritable"
+        inner = Fault(key, {"path": str(folder / FILE_NAME), "why": os.strerror(number)})
+        return Finding(False, Fault("check.store_bad", {"why": inner})) if number else good
     try:
         store = Store.open(folder)
         try:
@@ -79,6 +83,16 @@ def _store(config: Config) -> Finding:
     except MailwatchError as fault:
         return Finding(False, _about("check.store_bad", fault))
     return good
+
+
+def _cannot_make(folder: Path) -> int:
+    """Why a store can't be made there, as an errno; 0 where it can. Nothing is written. Raises `OSError`."""
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not nearest.is_dir():
+        return errno.EEXIST
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return errno.EACCES
+    return 0 if os.statvfs(nearest).f_bavail else errno.ENOSPC
 
 
 def _about(key: str, fault: MailwatchError, **fields: str) -> Fault:

@@ -112,7 +112,8 @@ class _Reader(Values):
         templates = self._templates()
         accounts = self.each("accounts", self._account)
         channels = self.each("channels", self._channel)
-        heartbeat = self._heartbeat(self.table("heartbeat")) if "heartbeat" in self.data else None
+        table = self.table("heartbeat")
+        heartbeat = self._heartbeat(table) if self.data.get("heartbeat") is table else None
         self.unique("accounts", [account.name for account in accounts])
         self.unique("channels", [channel.name for channel in channels])
         self._fallbacks(channels)
@@ -263,7 +264,7 @@ class _Reader(Values):
 
     def _state_dir(self, table: dict[str, Any]) -> Path:
         if given := self.text(table, "watch.state_dir", "", may_be_empty=True):
-            return self.path(given, "watch.state_dir")
+            return self.path(given, "watch.state_dir") or self.folder
         if systemd := self.environment.get("STATE_DIRECTORY"):
             return Path(systemd.split(":")[0])
         return Path(self.environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "mailwatch"

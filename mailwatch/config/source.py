@@ -28,8 +28,10 @@ class Source:
         """The secret, without its line end. Raises `ConfigurationError` naming the key."""
         readers = {"file": self._from_file, "env": self._from_environment, "command": self._from_command}
         text = readers[self.kind]()
-        if not text:
-            raise self._fault("config.secret_empty", place=self.place if self.kind != "command" else "")
+        if not text.strip() and self.kind == "command":
+            raise self._fault("config.secret_command", why="no output")
+        if not text.strip():
+            raise self._fault("config.secret_empty", place=self.place)
         if values.has_control(text):
             raise self._fault("config.secret_control")
         return Secret(text)

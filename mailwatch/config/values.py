@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -34,7 +35,7 @@ class Values:
 
     def fault(self, key: str, where: str, **fields: object) -> None:
         """Note a fault of the key `where`, once."""
-        made = Fault(key, {"key": where, **{name: shown(value) for name, value in fields.items()}})
+        made = Fault(key, {"key": shown(where), **{name: shown(value) for name, value in fields.items()}})
         if made not in self.faults:
             self.faults.append(made)
 
@@ -135,19 +136,21 @@ class Values:
             self.fault("config.unknown_zone", "watch.time_zone", value=name)
             return ZoneInfo("UTC")
 
-    def path(self, name: str, where: str) -> Path:
-        """A path beside the configuration file; `~` is the user's home."""
+    def path(self, name: str, where: str) -> Path | None:
+        """A path beside the configuration file; `~` is the user's home. None with a fault noted."""
         try:
             return self.folder / Path(name).expanduser()
         except RuntimeError:
             self.fault("config.no_home", where, path=name)
-            return self.folder
+            return None
 
     def existing(self, table: dict[str, Any], where: str) -> Path | None:
         name = self.text(table, where, "", may_be_empty=True)
         if not name:
             return None
         path = self.path(name, where)
+        if path is None:
+            return None
         try:
             with path.open("rb"):
                 return path
@@ -163,7 +166,7 @@ class Values:
 
 def has_control(text: str) -> bool:
     """Whether the text holds a line break or another control character: it could become a command of its own."""
-    return any(character < " " or character == "\x7f" for character in text)
+    return any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text)
 
 
 def shown(value: object) -> str:
