@@ -14,6 +14,9 @@ demo: $(VENV)/run.done
 test: $(VENV)/test.done
 	$(BIN)/python -m pytest
 
+unit: $(VENV)/test.done
+	$(BIN)/python -m pytest -m "not server"
+
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

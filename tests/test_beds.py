@@ -22,6 +22,8 @@ from beds.recorder import Recorder
 from beds.scripted import ScriptedImap
 from beds.tap import Tap
 
+pytestmark = pytest.mark.server
+
 MAIL = b"From: a@example.test\r\nSubject: one\r\nMessage-ID: <1@example.test>\r\n\r\nHello\r\n"
 NESTED = b"""\
 From: =?utf-8?q?A?= <a@example.test>, b@example.test

@@ -30,6 +30,8 @@ from click.testing import CliRunner, Result
 from mailwatch import __version__, cli, watch
 from mailwatch.catalogue import preferred
 
+pytestmark = pytest.mark.server
+
 # apprise loads modules that warn of their own end.
 pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal:DeprecationWarning")
 

@@ -18,6 +18,8 @@ from beds.wire import free_port
 from mailwatch import connection
 from mailwatch.connection import Connection, LinkLost
 
+pytestmark = pytest.mark.server
+
 LONG = 60.0  # what no test may wait for
 AT_ONCE = 5.0  # on a noisy machine
 FAULTS_IN_IDLE = [misbehave.close_in_idle(), misbehave.bye_in_idle("Server shutting down.")]

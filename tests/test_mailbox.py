@@ -20,6 +20,8 @@ from mailwatch.errors import FolderMissing, LoginRefused, MailboxError, Unreacha
 from mailwatch.mailbox import Client, Headline, Mailbox, Server
 from mailwatch.secret import Secret
 
+pytestmark = pytest.mark.server
+
 COMMANDS = {"CAPABILITY", "LOGIN", "LIST", "EXAMINE", "UID SEARCH", "UID FETCH", "IDLE", "DONE", "NOOP", "LOGOUT"}
 LONG = 60.0  # what no test may wait for
 AT_ONCE = 5.0  # on a noisy machine

@@ -26,6 +26,7 @@ from beds.tap import Tap
 from beds.wire import wait_until
 
 pytestmark = [
+    pytest.mark.server,
     pytest.mark.dovecot,
     pytest.mark.skipif(not available() and not os.environ.get("MAILWATCH_CI"), reason="Dovecot is not installed"),
 ]

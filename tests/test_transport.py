@@ -18,7 +18,7 @@ from mailwatch.texts import Text
 from mailwatch.transport import Outcome, Result
 
 # apprise imports `imghdr` on 3.11 and 3.12, which warns.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 TEXT = Text(
     "依頼: 購入者がキャンセルを求めています",

@@ -32,7 +32,7 @@ from mailwatch.transport import Outcome, Result, Sender
 from mailwatch.watch import FolderWorker, Signals, Watch
 
 # apprise imports `imghdr` on 3.11 and 3.12, which warns.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
 COMMANDS = {"CAPABILITY", "LOGIN", "LIST", "EXAMINE", "UID SEARCH", "UID FETCH", "IDLE", "DONE", "NOOP", "LOGOUT"}
