@@ -27,12 +27,15 @@ _CODECS = {
     "cp51932": _EUC,
     "iso-8859-1": "cp1252", "latin1": "cp1252", "latin-1": "cp1252", "windows-1252": "cp1252", "cp1252": "cp1252",
     "iso-8859-15": "iso8859-15", "latin-9": "iso8859-15",
+    "iso-8859-2": "iso8859-2", "windows-1250": "cp1250", "iso-8859-9": "cp1254", "windows-1254": "cp1254",
 }  # fmt: skip
 
 # ESC sequences of RFC 1468, RFC 1554 and JIS X 0201 as Windows writes them (CP50220/50221), and SO/SI (CP50222).
 _ESCAPE = re.compile(rb"\x1b\$[@B]|\x1b\$\([DOPQ]|\x1b\([BJIH]|\x0e|\x0f|\r?\n")
 _HAS_ESCAPE = re.compile(rb"\x1b(?:\$[@B]|\$\(D|\([BJI])")
 _NOT_SJIS = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
+_LATIN = {"cp1252", "iso8859-15", "iso8859-2", "cp1250", "cp1254"}
+_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 _HALF_KANA = re.compile("[\uff61-\uff9f]")
 _JAPANESE = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
 
@@ -53,11 +56,22 @@ def decode(data: bytes, declared: str | None = None) -> Decoded:
     codec = _CODECS.get(_codec_name(declared))
     if _HAS_ESCAPE.search(data) and (codec in {None, "ascii", "utf-8", _JIS} or data.isascii()):
         return _decode_jis(data)
+    if codec in _LATIN and (japanese := _japanese_under_latin(data)) is not None:
+        return Decoded(japanese, clean=True)
     if codec and (text := _strictly(data, codec)) is not None:
         return Decoded(text, clean=True)
     if codec and (nearly := _nearly(data, codec)) is not None:
         return Decoded(nearly, clean=False)
     return _guess(data)
+
+
+def _japanese_under_latin(data: bytes) -> str | None:
+    """Any bytes are some Latin text: with that declaration a strict multi-byte reading that gives kana is believed."""
+    if data.isascii():
+        return None
+    readings = (_strictly(data, codec) for codec in ("utf-8", _EUC, _SJIS))
+    found = [text for text in readings if text and len(_KANA.findall(text)) >= 3]
+    return max(found, key=_how_japanese) if found else None
 
 
 def _codec_name(declared: str | None) -> str:

@@ -36,7 +36,8 @@ LIMIT_PARTS = 200
 # A mail can make mail-parser log its headers, which hold buyers' data.
 logging.getLogger("mailparser").setLevel(logging.CRITICAL)
 
-_BLOCK_END = re.compile(rb"\r?\n[ \t]*\r?\n|\r\r")
+# A line of blanks only is a folded field going on (RFC 5322 section 4.2), not the end of the header.
+_BLOCK_END = re.compile(rb"\r?\n\r?\n|\r\r")
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*(.*)$", re.DOTALL)
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _WORD = re.compile(rb"=\?([!-~]+?)(?:\*[^?]*)?\?([bBqQ])\?([^?]*)\?=")

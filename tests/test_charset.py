@@ -178,3 +178,18 @@ def test_any_bytes_under_any_name_give_a_text_no_longer_than_they_are(data: byte
     assert len(text) <= len(data) + 2
     assert clean or "\ufffd" in text
     text.encode("utf-8")
+
+
+@pytest.mark.parametrize("name", ["iso-8859-1", "windows-1252", "iso-8859-15"])
+@pytest.mark.parametrize("codec", ["utf-8", "cp932", "euc_jp"])
+def test_japanese_under_a_latin_name_is_read_as_japanese(codec: str, name: str) -> None:
+    """Any bytes are some Latin text, so that declaration proves nothing. Seen red with the declared codec first."""
+    text = "購入者がこの注文のキャンセルをリクエストしました。"
+    assert decode(text.encode(codec), name) == (text, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("Solicitud de cancelación, señor", "iso-8859-1"), ("zamówienie żółć", "iso-8859-2")]
+)
+def test_latin_text_under_its_own_name_stays_latin(text: str, name: str) -> None:
+    assert decode(text.encode(name), name) == (text, True)

@@ -468,3 +468,11 @@ def test_a_subject_cut_anywhere_into_encoded_words_is_read_whole(text: str, data
     raw = text.encode(codec, "ignore")
     cut = data.draw(st.integers(0, len(raw)))
     assert subject(encoded(charset, raw[:cut]) + b"\r\n " + encoded(charset, raw[cut:])) == raw.decode(codec)
+
+
+def test_a_folded_line_of_blanks_does_not_end_the_header() -> None:
+    """RFC 5322 section 4.2 (obs-FWS). Seen red with a header that ended at the first line without a letter."""
+    head = b"Subject: \r\n \r\n =?utf-8?B?44Kt44Oj44Oz44K744Or?=\r\nFrom: Amazon <seller-notification@amazon.co.jp>"
+    whole = message.parse(head + b"\r\n\r\ntext")
+    assert (whole.subject, whole.address) == ("キャンセル", "seller-notification@amazon.co.jp")
+    assert message.assemble(head, [message.TextPart(b"Content-Type: text/plain", b"text")]).subject == whole.subject
