@@ -8,10 +8,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import ssl
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,7 +23,6 @@ from mailwatch.errors import ConfigurationError, Fault, MailwatchError, PassingE
 if TYPE_CHECKING:
     from mailwatch.config import Account, Config
     from mailwatch.mailbox import Server
-    from mailwatch.watch import Watch
 
 _LOCALE: Language = preferred(os.environ)
 _EXIT_NOT_WELL = 1
@@ -104,49 +101,9 @@ def check(ctx: click.Context) -> None:
 @_mailwatch.command(help=_help("run"))
 @click.pass_context
 def run(ctx: click.Context) -> None:
-    from mailwatch import log, transport
-    from mailwatch.clock import Clock
-    from mailwatch.database import RunLock
-    from mailwatch.watch import Watch, prepare
+    from mailwatch import run as running
 
-    _, config = _load(ctx)
-    stop = _stop_on_signals()
-    lock = RunLock(config.watch.state_dir)
-    prepare(config.watch.state_dir, config, Clock())
-    watch = Watch(config, server_of, lambda channel: transport.sender(channel.url))
-    watch.start()
-    log.started(__version__, len(config.accounts), len(config.channels))
-    _warm_up(config, watch, stop)
-    stop.wait()
-    if not watch.stop():
-        # A thread hangs in a library; all that is promised is on disk.
-        log.stopped("signal, with a call cut short")
-        os._exit(0)
-    lock.release()
-    log.stopped("signal")
-
-
-def _warm_up(config: Config, watch: Watch, stop: threading.Event) -> None:
-    """Load apprise while the first folder waits, so that the first alert does not; and name channels it can't use."""
-    from mailwatch import log, transport
-
-    def load() -> None:
-        watch.folders[0].is_watching.wait(30)
-        if stop.is_set():
-            return
-        transport.warm_up()
-        for channel in config.channels:
-            if not transport.is_usable(channel.url):
-                log.channel_unusable(channel.name)
-
-    threading.Thread(target=load, name="warm-up", daemon=True).start()
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+    running.run(lambda: _load(ctx)[1], server_of)
 
 
 def _reading_options(command: Callable[..., None]) -> Callable[..., None]:

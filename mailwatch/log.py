@@ -39,6 +39,16 @@ def started(version: str, accounts: int, channels: int) -> None:
     _write(_NOTICE, "started", version=version, accounts=accounts, channels=channels)
 
 
+def reloaded() -> None:
+    """SIGHUP: the configuration was read anew, and the workers start again with it."""
+    _write(_NOTICE, "reloaded")
+
+
+def reload_refused(why: str) -> None:
+    """SIGHUP: the configuration is wrong now; `run` goes on with the old one."""
+    _write(_ERROR, "reload_refused", why=why)
+
+
 def stopped(reason: str) -> None:
     """`run` ends cleanly."""
     _write(_NOTICE, "stopped", reason=reason)

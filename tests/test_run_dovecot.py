@@ -182,3 +182,47 @@ def test_sigterm_ends_a_run_in_idle_within_five_seconds(tmp_path: Path) -> None:
         tap.wait_for("IDLE", count=2)
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 0
+
+
+OWN_FORM = """
+[[template]]
+id = "my-form"
+kind = "request"
+route = "notification"
+senders = ["seller-notification@amazon.co.jp"]
+subject = ["取消の件 ご連絡"]
+"""
+
+
+def unknown_form(order: str) -> bytes:
+    """A mail of Amazon's that speaks of cancelling in a form that the shipped templates don't know."""
+    return mails.mail(
+        "Amazon <seller-notification@amazon.co.jp>", "取消の件でご連絡", f"注文番号: {order}\n取消について。\n"
+    )
+
+
+def test_an_unknown_form_is_possible_and_after_five_lines_of_ones_own_and_a_reload_a_request(tmp_path: Path) -> None:
+    """Planted fault: `run` keeps its old templates at SIGHUP: the second alert is `possible` again, red."""
+    config = tmp_path / "config.toml"
+    with (
+        Dovecot() as server,
+        Tap(server.port) as tap,
+        Recorder() as recorder,
+        watcher(tmp_path, tap.port, recorder, merge="72h", start="2022-06-06", days=14) as process,
+    ):
+        tap.wait_for("IDLE", count=2)
+        config.write_text(config.read_text().replace('send = ["request"]', 'send = ["request", "possible"]'))
+        process.send_signal(signal.SIGHUP)
+        tap.wait_for("IDLE", count=4)
+        server.deliver(unknown_form(REQUESTS[0]))
+        (first,) = recorder.wait_for(1, path="/requests")
+        assert "要確認" in str(first.json["title"])
+        config.write_text(config.read_text().replace("[watch]", '[watch]\ntemplates = "own.toml"'))
+        process.send_signal(signal.SIGHUP)
+        log = tmp_path / "run.log"
+        wait_until(lambda: "reload_refused" in log.read_text(), 10, "a wrong configuration is refused and said")
+        (tmp_path / "own.toml").write_text(OWN_FORM)
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: log.read_text().count("reloaded") == 2, 10, "the second reload")
+        server.deliver(unknown_form(REQUESTS[1]))
+        assert "依頼" in str(recorder.wait_for(2, path="/requests")[1].json["title"])
