@@ -377,6 +377,42 @@ def test_any_form_in_any_encoding_says_the_same_of_the_same_order(
     assert (found.kind, found.route, found.order_id) == (kind, route, wanted)
 
 
+REQUESTS = [form for form in FORMS if form[3] is Kind.REQUEST]
+FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
+DASHES = "-‐‑‒–—―−－ー"
+
+
+def wrapped(text: str, column: int) -> str:
+    """Hard-wrapped at a column wherever that falls, inside words and order IDs too."""
+    return "\n".join(line[at : at + column] for line in text.split("\n") for at in range(0, max(len(line), 1), column))
+
+
+@given(
+    st.sampled_from(REQUESTS),
+    IDS,
+    st.integers(20, 90),
+    st.sampled_from(DASHES),
+    st.booleans(),
+    st.sampled_from(ENCODINGS[:2]),
+)
+@settings(max_examples=200)
+def test_any_request_form_wrapped_at_any_column_with_any_dash_and_width_is_the_same_request(
+    form: tuple[str, str, str, Kind, Route],
+    wanted: str,
+    column: int,
+    dash: str,
+    is_wide: bool,
+    charset: tuple[str, str, str],
+) -> None:
+    """Planted fault: words looked for in the text with its line ends (no `compact`): red."""
+    sender, subject, body, kind, route = form
+    written = wanted.replace("-", dash)
+    written = written.translate(FULL_WIDTH) if is_wide else written
+    raw = encoded_mail(sender, subject.replace(ID, written), wrapped(body.replace(ID, written), column), charset)
+    (found,) = notice.read(message.parse(raw), GMAIL, template.shipped())
+    assert (found.kind, found.route, found.order_id) == (kind, route, wanted)
+
+
 PIECES = st.sampled_from(
     [
         *(

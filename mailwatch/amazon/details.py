@@ -25,6 +25,7 @@ _OTHER_ORDER = re.compile(
     r"(?:関連|以前|過去|前回|元の|別の|他の|previous|related|other|earlier|original)(?:の|する|した)?[\s:：]*$",
     re.IGNORECASE,
 )
+_HEAD_MARK = re.compile(r"\n[ \t]*#[ \t]*$")
 _LIST_MARKS = re.compile(r"[\s,、，・;/と及びand]{1,12}")
 _URL = re.compile(r"https?://[^\s<>\"']{1,300}")
 _ORDER_LINK = re.compile(r"^https?://([0-9a-z.-]+)/.*?([0-9]{3}-[0-9]{7}-[0-9]{7})(?![0-9-])", re.IGNORECASE)
@@ -145,8 +146,10 @@ def _linked(links: tuple[str, ...]) -> tuple[str, ...]:
 
 def _head_of_relay(text: str) -> str:
     """Where the buyer's words could not be told from Amazon's: only `# <id>:` and item lines are surely Amazon's."""
-    lines = [line for line in text.split("\n") if re.match(r"^\s*#\s*\d{3}", line) or _RELAY_ITEM.match(line)]
-    return "\n".join(lines)
+    folded = "\n" + order_id.fold(text)
+    heads = [each for each in order_id.find(folded) if _HEAD_MARK.search(folded[max(0, each.start - 20) : each.start])]
+    items = [line for line in folded.split("\n") if _RELAY_ITEM.match(line)]
+    return "\n".join([*(f"# {each.order_id}:" for each in heads), *items])
 
 
 # ---- items and other values ----
