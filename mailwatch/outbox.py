@@ -68,10 +68,10 @@ class Outbox:
     def next_due(self, channel: str) -> datetime | None:
         """When an alert owed to the channel is to be tried next, or None where nothing is owed."""
         row = self._database.one(
-            "SELECT min(next_attempt) AS at FROM outbox WHERE channel = ?1 AND settled_at IS NULL"
+            "SELECT min(next_attempt) AS at FROM outbox WHERE channel = ? AND settled_at IS NULL"
             " AND (outcome IS 'permanent' OR number = (SELECT min(number) FROM outbox"
-            " WHERE channel = ?1 AND settled_at IS NULL AND outcome IS NOT 'permanent'))",
-            channel,
+            " WHERE channel = ? AND settled_at IS NULL AND outcome IS NOT 'permanent'))",
+            *(channel, channel),
         )
         return datetime.fromtimestamp(row["at"], UTC) if row and row["at"] is not None else None
 
