@@ -13,16 +13,17 @@ import re
 import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 import imapclient
 from imapclient.exceptions import ProtocolError
 from imapclient.response_types import BodyData
 
-from mailwatch import connection, message
+from mailwatch import connection, fetched, message
 from mailwatch.connection import Connection, LinkLost
 from mailwatch.errors import FolderMissing, LoginRefused, Unreachable
+from mailwatch.fetched import Headline
 from mailwatch.message import Message, TextPart
 from mailwatch.secret import Secret
 
@@ -63,8 +64,6 @@ _PASSING_CODES = {"UNAVAILABLE", "LIMIT", "INUSE", "SERVERBUG", "OVERQUOTA"}
 _LASTING_CODES = {"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "NONEXISTENT", "NOPERM"}
 _TOO_MANY = re.compile(r"too many|simultaneous|throttl|try again later|temporar|backoff time", re.IGNORECASE)
 _UNREADABLE = "an answer that can't be read"
-_NO_DATE = datetime.fromtimestamp(0, UTC)
-_SAFE_PARAMETER = re.compile(r"^[0-9A-Za-z._:+-]{1,60}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +77,6 @@ class Server:
     password: Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Headline:
-    """What the first stage fetches of a mail. `received` is the server's INTERNALDATE, aware UTC."""
-
-    uid: int
-    received: datetime
-    size: int
-    header: bytes
-
-
 class Mailbox:
     """An examined folder. One thread uses it; `interrupt` may come from another."""
 
@@ -95,9 +84,9 @@ class Mailbox:
         self._client = client
         self._connection = client.connection
         self.folder = folder
-        self.uidvalidity = _number(examined.get(b"UIDVALIDITY"))
-        self.uidnext = _number(examined.get(b"UIDNEXT"))
-        self.exists = _number(examined.get(b"EXISTS")) or 0
+        self.uidvalidity = fetched.number(examined.get(b"UIDVALIDITY"))
+        self.uidnext = fetched.number(examined.get(b"UIDNEXT"))
+        self.exists = fetched.number(examined.get(b"EXISTS")) or 0
         self.has_idle = client.has_capability("IDLE")
         self.is_junk = is_junk_name(folder)
         self._announced = -1
@@ -140,7 +129,7 @@ class Mailbox:
                 except _SURPRISES:
                     continue
             for uid, values in answer.items():
-                found = _headline(uid, values)
+                found = fetched.headline(uid, values)
                 yield uid, found.received, found.size
 
     def text(self, headline: Headline) -> Message | None:
@@ -205,33 +194,35 @@ class Mailbox:
             answer = self._fetch([uid], ["RFC822.SIZE", header])
         except _SURPRISES:
             answer = self._fetch([uid], [header])
-        return [_headline(uid, values) for uid, values in answer.items()]
+        return [fetched.headline(uid, values) for uid, values in answer.items()]
 
     def _fetch_headlines(self, uids: Sequence[int]) -> list[Headline]:
         answer = self._fetch(uids, ["INTERNALDATE", "RFC822.SIZE", "BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)]"])
-        return [_headline(uid, values) for uid, values in sorted(answer.items()) if _body(values) is not None]
+        return [
+            fetched.headline(uid, values) for uid, values in sorted(answer.items()) if fetched.body(values) is not None
+        ]
 
     def _text_by_parts(self, uid: int) -> Message | None:
         limit = message.LIMIT_HEADER_BLOCK + 1
         first = self._fetch([uid], ["BODYSTRUCTURE", f"BODY.PEEK[HEADER]<0.{limit}>"]).get(uid)
-        header = _body(first) if first else None
+        header = fetched.body(first) if first else None
         if first is None or header is None:
             return None
         if not isinstance(first[b"BODYSTRUCTURE"], BodyData):
             raise TypeError("not a BODYSTRUCTURE")
-        parts = list(_text_sections(first[b"BODYSTRUCTURE"]))[:MAX_TEXT_PARTS]
+        parts = list(fetched.text_sections(first[b"BODYSTRUCTURE"]))[:MAX_TEXT_PARTS]
         if not parts:
             return message.assemble(header, [])
         wanted = [f"BODY.PEEK[{part.section}]<0.{message.LIMIT_TEXT}>" for part in parts]
         bodies = self._fetch([uid], wanted).get(uid, {})
         if not any(key.startswith(b"BODY[") and isinstance(value, bytes) for key, value in bodies.items()):
             return None
-        found = [TextPart(part.mime, _section(bodies, part.section)) for part in parts]
+        found = [TextPart(part.mime, fetched.section_of(bodies, part.section)) for part in parts]
         return message.assemble(header, found)
 
     def _beginning(self, uid: int) -> Message | None:
         whole = self._fetch([uid], [f"BODY.PEEK[]<0.{MAX_WHOLE}>"]).get(uid)
-        data = _body(whole) if whole else None
+        data = fetched.body(whole) if whole else None
         return message.parse(data) if data is not None else None
 
     def _fetch(self, uids: Sequence[int], items: list[str]) -> dict[int, dict[bytes, Any]]:
@@ -393,81 +384,6 @@ def _words(fault: BaseException) -> str:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     return (f"{fault}" if isinstance(fault, OSError) and not isinstance(text, str) else str(text))[:200]
-
-
-# ---- reading answers ----
-
-
-@dataclass(frozen=True, slots=True)
-class _TextSection:
-    section: str
-    mime: bytes
-
-
-def _headline(uid: int, values: dict[bytes, Any]) -> Headline:
-    return Headline(uid, _moment(values), _number(values.get(b"RFC822.SIZE")) or 0, _body(values) or b"")
-
-
-def _moment(values: dict[bytes, Any]) -> datetime:
-    """INTERNALDATE, aware UTC; one that can't be read, or of year 9999 west of Greenwich, is 1970."""
-    received = values.get(b"INTERNALDATE")
-    try:
-        return received.astimezone(UTC) if isinstance(received, datetime) and received.tzinfo else _NO_DATE
-    except OverflowError:
-        return _NO_DATE
-
-
-def _body(values: dict[bytes, Any]) -> bytes | None:
-    """The one BODY[…] of an answer; servers spell its name in several ways. None: the mail is gone."""
-    for key, value in values.items():
-        if key.startswith(b"BODY["):
-            return value if isinstance(value, bytes) else None
-    return None
-
-
-def _section(values: dict[bytes, Any], section: str) -> bytes:
-    value = values.get(f"BODY[{section}]<0>".encode(), values.get(f"BODY[{section}]".encode(), b""))
-    return value if isinstance(value, bytes) else b""
-
-
-def _text_sections(structure: BodyData) -> Iterator[_TextSection]:
-    """The shown text parts of a BODYSTRUCTURE, in order, with MIME lines made from it (RFC 3501 section 7.4.2)."""
-    stack: list[tuple[str, Any]] = [("", structure)]
-    while stack:
-        section, part = stack.pop()
-        if isinstance(part[0], list):
-            prefix = f"{section}." if section else ""
-            stack.extend(reversed([(f"{prefix}{number}", child) for number, child in enumerate(part[0], 1)]))
-        elif _lower(part[0]) == "text" and _disposition(part) != "attachment":
-            yield _TextSection(section or "1", _mime(part))
-
-
-def _mime(part: Any) -> bytes:
-    subtype = "html" if _lower(part[1]) == "html" else "plain"
-    raw = part[2] if isinstance(part[2], tuple) else ()
-    parameters = {_lower(raw[i]): _lower(raw[i + 1]) for i in range(0, len(raw) - 1, 2)}
-    line = f"Content-Type: text/{subtype}"
-    for name in ("charset", "format", "delsp"):
-        if _SAFE_PARAMETER.match(parameters.get(name, "")):
-            line += f'; {name}="{parameters[name]}"'
-    encoding = _lower(part[5])
-    if not _SAFE_PARAMETER.match(encoding):
-        encoding = "8bit"
-    return f"{line}\r\nContent-Transfer-Encoding: {encoding}".encode("ascii")
-
-
-def _disposition(part: Any) -> str:
-    """A text part's disposition stands ninth (RFC 3501: after lines and MD5)."""
-    found = part[9] if len(part) > 9 else None
-    return _lower(found[0]) if isinstance(found, tuple) and found else ""
-
-
-def _lower(value: object) -> str:
-    return value.decode("ascii", "replace").lower() if isinstance(value, bytes) else str(value).lower()
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and 0 <= value < 2**63 else None
 
 
 def _imap_date(day: date) -> str:

@@ -17,7 +17,8 @@ from beds.wire import free_port
 
 from mailwatch import connection, mailbox
 from mailwatch.errors import FolderMissing, LoginRefused, MailboxError, Unreachable
-from mailwatch.mailbox import Client, Headline, Mailbox, Server
+from mailwatch.fetched import Headline
+from mailwatch.mailbox import Client, Mailbox, Server
 from mailwatch.secret import Secret
 
 pytestmark = pytest.mark.server

@@ -12,8 +12,13 @@ from mailwatch.amazon.marketplace import directory, order_page
 ID = "249-1234567-7654321"
 DASHES = (
     "-\u00ad\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u207b\u208b\u2212\u2500\u2501\u30fc\uff70\u301c\u3030\u4e00\u3161"
-    "\u2796\u058a\u05be\ufe31\ufe32\ufe58\ufe63\uff0d"
+    "\u2796\u058a\u05be\ufe31\ufe32\ufe58\ufe63\uff0d\uff5e\u02d7\u2053"
 )
+SHOWS_NOTHING = (
+    "\u034f\u061c\u115f\u180e\ufeff\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062"
+    "\u2063\u2064\u2065\u2066\u2067\u2068\u2069\u206a\u206b\u206c\u206d\u206e\u206f\ufe00\ufe01\ufe0e\ufe0f"
+)
+BLANKS = "\u00a0\u3000\u2002\u2003\u2007\u2009\u202f"
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2060\u2064\ufeff\u034f\u00ad"
 FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
 BOLD = str.maketrans("0123456789", "".join(chr(0x1D7CE + n) for n in range(10)))
@@ -78,6 +83,11 @@ def test_the_full_width_minus_is_a_dash_from_every_charset(codec: str) -> None:
         "249-123\u200b4567-7654321",
         "249-\ufeff1234567-7654321",
         "249\u2011\u20601234567\u20117654321",
+        "249-12345 \n67-7654321",
+        "249-12345\t\n67-7654321",
+        "249-12345\n\t67-7654321",
+        "249-12345\n\t>67-7654321",
+        "249\t-\t1234567\t-\t7654321",
     ],
 )
 def test_finds_the_id_in_any_width_wrapped_or_with_invisible_characters_inside(text: str) -> None:
@@ -115,11 +125,42 @@ def test_finds_the_id_in_any_width_wrapped_or_with_invisible_characters_inside(t
         "249--1234567-7654321",
         "249-1234567\n\n-7654321",
         "249 1234567 7654321",
+        "a249-1234567-7654321",
+        "-249-1234567-7654321",
+        "1–249-1234567-7654321",
+        "A–249-1234567-7654321",
+        "a–249-1234567-7654321",
+        "249-1234567-7654321\u00ad0",
+        "249-1234567-7654321–1",
+        "249-1234567-7654321–A",
+        "249-1234567-7654321–a",
     ],
 )
 def test_numbers_that_are_no_order_ids_are_not_found(text: str) -> None:
     """Seen red without `_NOT_BEFORE`, without `_NOT_AFTER`, and with `\\d` for `[0-9]`."""
     assert ids(text) == ()
+
+
+@pytest.mark.parametrize("character", SHOWS_NOTHING)
+def test_a_character_that_shows_nothing_is_no_part_of_the_text(character: str) -> None:
+    assert order_id.fold(f"注文{character}番号") == "注文番号"
+    assert ids(f"249-1234{character}567-7654321") == (ID,)
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_a_blank_of_any_width_is_a_blank(blank: str) -> None:
+    assert order_id.fold(f"注文{blank}番号") == "注文 番号"
+    assert ids(f"249{blank}-{blank}1234567-7654321") == (ID,)
+
+
+def test_digits_of_every_mathematical_style_are_digits() -> None:
+    styles = "".join(chr(0x1D7CE + n) for n in range(50))
+    assert order_id.fold(styles) == "0123456789" * 5
+
+
+@pytest.mark.parametrize("character", "／：\u1d7c\U0001d7cd\U0001d800\u200a\u2029\u205f\u2070\ufdff\ufe10²①٢")
+def test_a_character_that_shows_something_else_stays_as_it_is(character: str) -> None:
+    assert order_id.fold(character) == character
 
 
 def test_finds_every_id_once_in_the_order_in_which_they_stand() -> None:

@@ -20,7 +20,7 @@ from beds.recorder import Recorder
 from beds.scripted import CAPABILITY, ScriptedImap
 from beds.wire import free_port, wait_until
 
-from mailwatch import config, database, mailbox, retry, transport, watch
+from mailwatch import config, database, mailbox, retry, transport
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Channel, Config
 from mailwatch.errors import StoreError
@@ -29,7 +29,11 @@ from mailwatch.secret import Secret
 from mailwatch.store import Store
 from mailwatch.texts import Text
 from mailwatch.transport import Outcome, Result, Sender
-from mailwatch.watch import FolderWorker, Signals, Watch
+from mailwatch.watch import Watch, loop, search
+from mailwatch.watch.channel import ChannelWorker
+from mailwatch.watch.folder import FolderWorker
+from mailwatch.watch.search import Search
+from mailwatch.watch.signals import Signals
 
 # apprise imports `imghdr` on 3.11 and 3.12, which warns.
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -282,8 +286,8 @@ def test_a_late_mail_with_a_lower_uid_is_found_by_the_re_list(
     server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A high-water mark would never see it. Planted fault: no re-list after the first: red."""
-    monkeypatch.setattr(watch, "RELIST_SECONDS", 0.05)
-    monkeypatch.setattr(watch, "_LATE_UIDS", 0)
+    monkeypatch.setattr(search, "RELIST_SECONDS", 0.05)
+    monkeypatch.setattr(search, "_LATE_UIDS", 0)
     told = Told()
     server.capability = POLLING
     server.deliver(mails.by_notification(ONE), uid=5000)
@@ -310,7 +314,7 @@ def test_an_old_uid_that_another_mail_got_is_told(
     server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lost index under the same UIDVALIDITY. Planted fault: the seen-set is looked up by UID alone: red."""
-    monkeypatch.setattr(watch, "RELIST_SECONDS", 0.05)
+    monkeypatch.setattr(search, "RELIST_SECONDS", 0.05)
     told = Told()
     server.capability = POLLING
     now = datetime.now(UTC)
@@ -548,7 +552,7 @@ def test_a_worker_behind_a_failing_alert_does_not_spin(server: ScriptedImap, tmp
     told = Told(Outcome(Result.PASSING, "HTTP 429", 600.0))
     clock = FastClock(until=3)
     signals = Signals(owed={"slack": threading.Event()})
-    worker = watch.ChannelWorker(made, made.channels[0], told.of, signals, _StoppingClock(clock, signals))
+    worker = ChannelWorker(made, made.channels[0], told.of, signals, _StoppingClock(clock, signals))
     worker.run()
     assert min(clock.waits) > 1
 
@@ -798,14 +802,14 @@ def test_a_state_folder_that_is_a_file_is_said_before_any_worker_starts(tmp_path
     made = configured(tmp_path)
     made.watch.state_dir.write_text("not a folder")
     with pytest.raises(StoreError):
-        watch.prepare(made.watch.state_dir, made, Clock())
+        loop.prepare(made.watch.state_dir, made, Clock())
 
 
 def test_alerts_owed_to_a_channel_that_left_are_closed_at_the_start(server: ScriptedImap, tmp_path: Path) -> None:
     made = configured(tmp_path, channels="slack line")
     _owe_two_channels(made, server)
     left = configured(tmp_path, channels="slack")
-    watch.prepare(left.watch.state_dir, left, Clock())
+    loop.prepare(left.watch.state_dir, left, Clock())
     assert rows(tmp_path, "SELECT channel FROM outbox WHERE settled_at IS NULL") == [("slack",)]
 
 
@@ -834,10 +838,10 @@ def test_the_list_of_a_big_folder_is_compared_in_seconds(server: ScriptedImap, t
                     "INSERT INTO mail VALUES ('shop', 'INBOX', 1650000000, ?, ?, 1)", uid, int(now.timestamp())
                 )
         folder = mailbox.connect(Server(server.host, server.port, None, server.user, Secret(server.password)), "INBOX")
-        search = watch._Search(made, made.accounts[0], folder, store, Signals(), Clock())
+        found = Search(made, made.accounts[0], folder, store, Signals(), Clock())
         server.script("UID FETCH", misbehave.says("{tag} OK done"), always=True)
         began = time.process_time()
-        confirmed = search._confirmed(range(10_001, 20_001))
+        confirmed = found._confirmed(range(10_001, 20_001))
         assert time.process_time() - began < 1
         assert confirmed == set(range(1, 10_001))
         folder.close()
@@ -885,7 +889,7 @@ def test_stop_returns_in_time_though_a_send_hangs_and_says_so(
     server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The alert stays owed, and what was begun is unsure. Planted fault: threads joined without limit: red."""
-    monkeypatch.setattr(watch, "STOP_SECONDS", 0.3)
+    monkeypatch.setattr(loop, "STOP_SECONDS", 0.3)
     sending, release = threading.Event(), threading.Event()
 
     def hanging(text: Text, key: uuid.UUID) -> Outcome:
@@ -909,7 +913,7 @@ def test_stop_returns_in_time_though_a_send_hangs_and_says_so(
 def test_stop_ends_workers_whose_server_is_mute_in_time_and_says_so(
     server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(loop, "STOP_SECONDS", 0.5)
     monkeypatch.setattr(mailbox, "COMMAND_SECONDS", 1.5)
     server.script("LOGIN", misbehave.silence(), always=True)
     running = Watch(configured(tmp_path), server_of(server), Told().of)

@@ -1,0 +1,94 @@
+"""Reading what imapclient makes of a FETCH answer: sizes, dates, bodies, and the text parts of a BODYSTRUCTURE."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+_NO_DATE = datetime.fromtimestamp(0, UTC)
+_SAFE_PARAMETER = re.compile(r"^[0-9A-Za-z._:+-]{1,60}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What the first stage fetches of a mail. `received` is the server's INTERNALDATE, aware UTC."""
+
+    uid: int
+    received: datetime
+    size: int
+    header: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TextSection:
+    section: str
+    mime: bytes
+
+
+def headline(uid: int, values: dict[bytes, Any]) -> Headline:
+    return Headline(uid, _moment(values), number(values.get(b"RFC822.SIZE")) or 0, body(values) or b"")
+
+
+def _moment(values: dict[bytes, Any]) -> datetime:
+    """INTERNALDATE, aware UTC; one that can't be read, or of year 9999 west of Greenwich, is 1970."""
+    received = values.get(b"INTERNALDATE")
+    try:
+        return received.astimezone(UTC) if isinstance(received, datetime) and received.tzinfo else _NO_DATE
+    except OverflowError:
+        return _NO_DATE
+
+
+def body(values: dict[bytes, Any]) -> bytes | None:
+    """The one BODY[…] of an answer; servers spell its name in several ways. None: the mail is gone."""
+    for key, value in values.items():
+        if key.startswith(b"BODY["):
+            return value if isinstance(value, bytes) else None
+    return None
+
+
+def section_of(values: dict[bytes, Any], section: str) -> bytes:
+    value = values.get(f"BODY[{section}]<0>".encode(), values.get(f"BODY[{section}]".encode(), b""))
+    return value if isinstance(value, bytes) else b""
+
+
+def text_sections(structure: Any) -> Iterator[TextSection]:
+    """The shown text parts of a BODYSTRUCTURE, in order, with MIME lines made from it (RFC 3501 section 7.4.2)."""
+    stack: list[tuple[str, Any]] = [("", structure)]
+    while stack:
+        section, part = stack.pop()
+        if isinstance(part[0], list):
+            prefix = f"{section}." if section else ""
+            stack.extend(reversed([(f"{prefix}{number}", child) for number, child in enumerate(part[0], 1)]))
+        elif _lower(part[0]) == "text" and _disposition(part) != "attachment":
+            yield TextSection(section or "1", _mime(part))
+
+
+def _mime(part: Any) -> bytes:
+    subtype = "html" if _lower(part[1]) == "html" else "plain"
+    raw = part[2] if isinstance(part[2], tuple) else ()
+    parameters = {_lower(raw[i]): _lower(raw[i + 1]) for i in range(0, len(raw) - 1, 2)}
+    line = f"Content-Type: text/{subtype}"
+    for name in ("charset", "format", "delsp"):
+        if _SAFE_PARAMETER.match(parameters.get(name, "")):
+            line += f'; {name}="{parameters[name]}"'
+    encoding = _lower(part[5])
+    if not _SAFE_PARAMETER.match(encoding):
+        encoding = "8bit"
+    return f"{line}\r\nContent-Transfer-Encoding: {encoding}".encode("ascii")
+
+
+def _disposition(part: Any) -> str:
+    """A text part's disposition stands ninth (RFC 3501: after lines and MD5)."""
+    found = part[9] if len(part) > 9 else None
+    return _lower(found[0]) if isinstance(found, tuple) and found else ""
+
+
+def _lower(value: object) -> str:
+    return value.decode("ascii", "replace").lower() if isinstance(value, bytes) else str(value).lower()
+
+
+def number(value: object) -> int | None:
+    return value if isinstance(value, int) and 0 <= value < 2**63 else None

@@ -1,0 +1,67 @@
+"""All workers of one `run`, and what is done before they start."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from mailwatch import log
+from mailwatch.clock import Clock
+from mailwatch.config import Config
+from mailwatch.store import Store
+from mailwatch.watch.channel import ChannelWorker
+from mailwatch.watch.folder import FolderWorker, Logins
+from mailwatch.watch.signals import SenderOf, ServerOf, Signals
+
+STOP_SECONDS = 4.0
+
+
+class Watch:
+    """All workers of one `run`. `start` them, `stop` them; nothing else is shared."""
+
+    def __init__(self, config: Config, server_of: ServerOf, sender_of: SenderOf, clock: Clock | None = None) -> None:
+        clock = clock or Clock()
+        self.signals = Signals(owed={channel.name: threading.Event() for channel in config.channels})
+        logins = {account.name: Logins(clock) for account in config.accounts}
+        self.folders = [
+            FolderWorker(config, account, folder, server_of, self.signals, clock, logins[account.name])
+            for account in config.accounts
+            for folder in account.folders
+        ]
+        self.channels = [ChannelWorker(config, channel, sender_of, self.signals, clock) for channel in config.channels]
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start every worker in a thread of its own."""
+        workers: list[FolderWorker | ChannelWorker] = [*self.channels, *self.folders]
+        for worker in workers:
+            thread = threading.Thread(target=worker.run, name=worker.name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> bool:
+        """End every worker within `STOP_SECONDS`; whether all did. A send cut short is repeated after a restart."""
+        self.signals.stop.set()
+        self.signals.wake_channels()
+        for folder in self.folders:
+            folder.interrupt()
+        clock = Clock()
+        until = clock.monotonic() + STOP_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - clock.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+
+def prepare(state_dir: Path, config: Config, clock: Clock) -> None:
+    """Before the workers start: the store can be opened and written, and nothing is owed to a channel that is gone.
+
+    Raises `StoreError`.
+    """
+    store = Store.open(state_dir)
+    try:
+        store.check_writable()
+        gone = store.outbox.close_removed_channels([channel.name for channel in config.channels], clock.now())
+        for name, rows in gone.items():
+            log.channel_removed(name, rows)
+    finally:
+        store.close()
