@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _LOCALE: Language = preferred(os.environ)
 _EXIT_NOT_WELL = 1
-_PROGRESS_FROM = 200
 
 
 def _help(key: str) -> str:

@@ -193,3 +193,146 @@ def test_a_form_is_of_its_senders_only() -> None:
     assert template.match(template.shipped(), signals(sender="other", address="x@evil.example", subject=subject)) == []
     kinds = {each.template.kind for each in template.match(template.shipped(), signals(sender="pay", subject=subject))}
     assert kinds == {"ignored"}
+
+
+EVERYTHING = """
+[[template]]
+id = "mine"
+kind = "ignored"
+route = "message"
+senders = ["Shop*@Example.com"]
+subject = ["赤 青"]
+subject_starts = ["Ｒｅ： お 知らせ"]
+body = ["白 黒"]
+not_in_subject = ["金 銀"]
+not_in_body = ["銅 鉄"]
+needs = 2
+seen = "here"
+"""
+LISTS = ("senders", "subject", "subject_starts", "body", "not_in_subject", "not_in_body")
+
+
+def mine(text: str, **given_values: Any) -> template.Match | None:
+    """What the form `mine` of an own file makes of a mail from `shop-1@example.com`."""
+    values = {"sender": "other", "address": "shop-1@example.com"} | given_values
+    found = template.match(template.with_own(text.encode()), signals(**values))
+    return next((each for each in found if each.template.id == "mine"), None)
+
+
+def without(*keys: str) -> str:
+    return "".join(line for line in EVERYTHING.splitlines(True) if line.split(" ")[0] not in keys)
+
+
+def test_every_key_of_a_form_is_taken_over() -> None:
+    form = template.with_own(EVERYTHING.encode()).forms[0]
+    assert form == template.Template(
+        id="mine",
+        kind="ignored",
+        senders=("Shop*@Example.com",),
+        route="message",
+        subject=("赤 青",),
+        subject_starts=("Ｒｅ： お 知らせ",),
+        body=("白 黒",),
+        not_in_subject=("金 銀",),
+        not_in_body=("銅 鉄",),
+        needs=2,
+        seen="here",
+    )
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_every_list_must_be_one_of_texts(key: str) -> None:
+    assert ("template.not_texts", {"template": "mine", "key": key}) in faults(without(key) + f"{key} = 'x'")
+
+
+def test_the_words_of_an_own_form_may_stand_forty_characters_apart_in_a_subject_and_forty_five_in_a_body() -> None:
+    assert mine(EVERYTHING, subject="赤" + "。" * 39 + "青")
+    assert not mine(EVERYTHING, subject="赤" + "。" * 40 + "青")
+    assert mine(EVERYTHING, body="白" + "。" * 44 + "黒")
+    assert not mine(EVERYTHING, body="白" + "。" * 45 + "黒")
+    assert mine(EVERYTHING, subject="赤青金" + "。" * 40 + "銀")
+    assert not mine(EVERYTHING, subject="赤青金" + "。" * 39 + "銀")
+    assert mine(EVERYTHING, subject="赤青", body="銅" + "。" * 45 + "鉄")
+    assert not mine(EVERYTHING, subject="赤青", body="銅" + "。" * 44 + "鉄")
+
+
+def test_a_match_says_which_signals_it_has_and_what_they_are_worth() -> None:
+    def told(**given_values: Any) -> tuple[int, bool, tuple[str, ...]] | None:
+        found = mine(EVERYTHING, **given_values)
+        return (found.points, found.by_subject, found.signals) if found else None
+
+    assert told(subject="赤青") == (3, True, ("subject",))
+    assert told(subject="RE:お知らせ。") == (3, True, ("subject",))
+    assert told(subject="お知らせRE:お知らせ") is None
+    assert told(body="白黒") == (2, False, ("body",))
+    assert told(body="白黒", has_order_id=True) == (3, False, ("body", "order_id"))
+    assert told(subject="赤青", body="白黒", has_order_id=True) == (6, True, ("subject", "body", "order_id"))
+    assert told(has_order_id=True) is None
+
+
+def test_the_form_with_more_points_comes_first_where_both_go_by_the_subject() -> None:
+    text = without("body") + EVERYTHING.replace('"mine"', '"more"')
+    mail = signals(sender="other", address="shop@example.com", subject="赤青", body="白黒")
+    assert [each.template.id for each in template.match(template.with_own(text.encode()), mail)] == ["more", "mine"]
+
+
+def test_without_needs_a_form_known_by_its_body_needs_the_order_id_too() -> None:
+    text = without("needs", "subject", "subject_starts")
+    assert not mine(text, body="白黒")
+    assert mine(text, body="白黒", has_order_id=True)
+    assert mine(without("needs", "body"), subject="赤青")
+    assert mine(without("needs", "body", "subject"), subject="Re: お知らせ")
+
+
+def test_without_needs_a_form_with_no_words_takes_every_mail_of_its_sender() -> None:
+    text = "[[template]]\nid = 'mine'\nkind = 'ignored'\nsenders = ['pay']\nseen = 'x'\n"
+    assert faults(text) == [("template.missing", {"template": "mine", "key": "subject"})]
+    pay = [form for form in template.shipped().forms if not (form.subject or form.subject_starts or form.body)]
+    assert all(form.needs == 0 for form in pay)
+    for form in pay:
+        found = template.match(template.shipped(), signals(sender=form.senders[0]))
+        assert form.id in [each.template.id for each in found]
+
+
+def test_a_form_with_words_in_one_place_only_is_sound() -> None:
+    for left in ("subject", "subject_starts", "body"):
+        others = {"subject", "subject_starts", "body"} - {left}
+        assert template.with_own(without(*others).encode()).forms[0].id == "mine"
+
+
+def test_an_address_pattern_is_a_whole_address_in_any_case() -> None:
+    assert mine(EVERYTHING, address="SHOP-1@example.COM", subject="赤青")
+    assert not mine(EVERYTHING, address="shop@example.com.evil.example", subject="赤青")
+    assert not mine(EVERYTHING, address="x@evil.example", subject="赤青")
+    assert mine(EVERYTHING.replace("Shop*@Example.com", "buyer"), sender="buyer", subject="赤青")
+    assert not mine(EVERYTHING.replace("Shop*@Example.com", "*"), subject="赤青")
+
+
+def test_a_fault_says_in_which_row_it_is_and_what_would_be_right() -> None:
+    row = EVERYTHING.replace('"ignored"', '"wish"').replace('"message"', '"api"').replace('id = "mine"', "")
+    assert faults(EVERYTHING + row) == [
+        ("template.missing", {"template": "#2", "key": "id"}),
+        ("template.kind", {"template": "#2", "kinds": "request, cancelled, ignored"}),
+        ("template.route", {"template": "#2", "routes": "message, notification"}),
+    ]
+
+
+def test_a_fault_of_the_notation_says_why() -> None:
+    ((key, fields),) = faults("x = [1,")
+    assert key == "template.toml"
+    assert fields["line"] == "1"
+    assert len(fields["why"]) > 5
+
+
+def test_only_a_request_needs_a_route() -> None:
+    assert template.with_own(without("route").encode()).forms[0].route is None
+
+
+def test_the_number_of_faults_is_in_the_error_itself() -> None:
+    with pytest.raises(TemplateFaults, match="2 faults"):
+        template.with_own((EVERYTHING + "a = 1\nb = 1").encode())
+
+
+def test_an_own_file_changes_nothing_of_how_a_buyers_words_are_framed() -> None:
+    known, shipped = template.with_own(EVERYTHING.encode()), template.shipped()
+    assert (known.message_begins, known.message_ends) == (shipped.message_begins, shipped.message_ends)

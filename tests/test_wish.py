@@ -222,3 +222,203 @@ def test_near_finds_the_words_of_an_alternative_in_any_order_within_the_span() -
     assert not words.near(text, "注文 キャンセル 返金", 40)
     assert not words.near(words.compact("注文" + "あ" * 50 + "キャンセル"), "注文 キャンセル", 40)
     assert not words.near(text, "", 40)
+
+
+def inside(text: str) -> str:
+    """The buyer's own words of a relayed message with this text."""
+    return own(f"head\n{BEGIN}\n{text}\n{END}\ntail").words
+
+
+@pytest.mark.parametrize("rule", "-‐―─━=_")
+@pytest.mark.parametrize(
+    "form", ["{0} {1} {0}", "{0}{1}{0}", "> {0} {1} {0}", " >{0} {1} {0} \t", "\t{0}\t{1}\u3000{0}\r"]
+)
+def test_a_delimiter_line_may_be_drawn_quoted_or_indented(rule: str, form: str) -> None:
+    begin, end = (form.format(rule * 3, label) for label in ("メッセージはここから", "メッセージはここまで"))
+    assert own(f"head\n{begin}\nwords\n{end}\ntail") == wish.OwnWords("words", "head\ntail", certain=True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "メッセージはここから",
+        "--メッセージはここから---",
+        "---メッセージはここから--",
+        "x---メッセージはここから---",
+        "---メッセージはここから---x",
+        "--- ご注文 ---",
+    ],
+)
+def test_any_other_line_opens_no_message(line: str) -> None:
+    text = f"head\n{line}\nwords"
+    assert own(text) == wish.OwnWords(text, "", certain=False)
+
+
+def test_a_bare_rule_ends_the_words_only_where_the_mail_has_no_closing_line() -> None:
+    assert own(f"{BEGIN}\nwords\n------\ntail") == wish.OwnWords("words", "tail", certain=True)
+    assert own(f"{BEGIN}\nwords\n-----\ntail").words == "words\n-----\ntail"
+    assert own(f"{BEGIN}\nwords\n--- x ---\ntail").words == "words\n--- x ---\ntail"
+    assert inside("words\n------\nmore") == "words\n------\nmore"
+
+
+def test_rules_before_and_delimiters_after_the_message_are_frame() -> None:
+    found = own(f"a\n------\n{BEGIN}\nwords\n{END}\nb\n{END}\n------")
+    assert found == wish.OwnWords("words", f"a\n------\nb\n{END}\n------", certain=True)
+
+
+def test_a_second_opening_line_inside_a_message_is_the_buyers() -> None:
+    assert inside(f"a\n{BEGIN}\nb") == f"a\n{BEGIN}\nb"
+
+
+def test_two_messages_in_one_mail_are_both_the_buyers() -> None:
+    found = own(f"1\n{BEGIN}\na\n{END}\n2\n{BEGIN}\nb\n{END}\n3")
+    assert found == wish.OwnWords("a\nb", "1\n2\n3", certain=True)
+
+
+def test_delimiters_in_the_plain_text_come_before_those_of_the_html_and_before_the_pre_block() -> None:
+    html = f"frame\n{BEGIN}\nfrom html\n{END}"
+    assert own(f"{BEGIN}\nfrom plain\n{END}", ("pre",), html).words == "from plain"
+    assert own("plain", ("pre",), html) == wish.OwnWords("from html", "frame", certain=True)
+    assert own("plain", ("one", "two"), "a one b two c") == wish.OwnWords("one\ntwo", "a \n b \n c", certain=True)
+    assert own("plain", (), "html") == wish.OwnWords("plain", "", certain=False)
+    assert own("", (), "html") == wish.OwnWords("html", "", certain=False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-- 転送",
+        " ---転送",
+        "-----Original Message-----",
+        "--original message",
+        "------ 元のメッセージ ------",
+        "---------- Forwarded message ---------",
+        "On Tue, 7 Jun 2022 Shop <x@y.example> wrote:",
+        " on Tuesday you WROTE ：",
+        "On Mon x wrote: all this",
+        "2022年6月7日(火) 10:00 店:",
+        "店 2022/06/07 10:00：",
+        "2022-06-07 店 wrote: ",
+        " 2022.6.7:",
+        "2022 年 6 月 7 日、店 <x@y.example> :",
+        "2022 / 06 / 07 10:00:",
+    ],
+)
+def test_a_line_that_heads_a_quote_ends_the_buyers_words(line: str) -> None:
+    assert inside(f"前\n{line}\n後") == "前"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- 転送",
+        "転送",
+        "x -- 転送",
+        "-- 転居",
+        "Only yesterday my friend wrote: please",
+        "Carry on what we wrote: please",
+        "On Tuesday I wrote to you",
+        "on it wrote: x",
+        "On Tuesday we cowrote: x",
+        "2022年6月7日に注文しました",
+        "2022年6月7日: キャンセル",
+        "22年6月7日:",
+        "2022:6:7:",
+        "6月7日:",
+        "From: 山田",
+        "差出人：山田",
+        "件名: 注文",
+        "Date: 2022",
+        "To: 店",
+        "-- 山田",
+        "x--",
+        "a > b",
+        "a | b",
+    ],
+)
+def test_a_line_that_heads_no_quote_is_the_buyers(line: str) -> None:
+    assert inside(f"前\n{line}\n後") == f"前\n{line}\n後"
+
+
+FROM = ["From", "差出人", "送信者", "送信元"]
+DATED = ["Subject", "Date", "Sent", "件名", "日付", "日時", "送信日時"]
+
+
+@pytest.mark.parametrize("sender", FROM)
+@pytest.mark.parametrize("dated", DATED)
+@pytest.mark.parametrize("form", ["{}: x", " {} ：x"])
+def test_a_block_with_sender_and_date_or_subject_ends_the_buyers_words(sender: str, dated: str, form: str) -> None:
+    block = [form.format(sender), form.format(dated)]
+    for lines in (block, block[::-1]):
+        assert inside("\n".join(["前", *lines, "後"])) == "前"
+
+
+@pytest.mark.parametrize("label", ["To", "CC", "宛先", *FROM, *DATED])
+def test_a_header_block_may_hold_further_lines(label: str) -> None:
+    assert inside(f"前\nFrom: x\n{label}: y\nDate: z\n後") == "前"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "From: x\n本文\nDate: z",
+        "x From: x\nDate: z",
+        "From: x\nx Date: z",
+        "From: x\nTo: y",
+        "To: x\nDate: z",
+        "From x\nDate",
+    ],
+)
+def test_lines_that_make_no_header_block_are_the_buyers(block: str) -> None:
+    assert inside(f"前\n{block}\n後") == f"前\n{block}\n後"
+
+
+@pytest.mark.parametrize("mark", [">", "> ", "  >", "＞", "|", " | "])
+def test_quoted_lines_are_left_out_and_the_words_below_are_kept(mark: str) -> None:
+    assert inside(f"前\n{mark}引用\n後") == "前\n後"
+    assert inside(f"前\n2022/6/7 店:\n\n{mark}引用\n後") == "前\n\n後"
+    assert inside(f"前\n-----Original Message-----\nFrom: x\nDate: y\n{mark}引用\n後") == "前\n後"
+
+
+@pytest.mark.parametrize("line", ["--", "-- "])
+def test_a_signature_is_not_the_buyers_words(line: str) -> None:
+    assert inside(f"前\n{line}\n後") == "前"
+
+
+def test_a_reply_header_at_the_very_end_leaves_the_words_before_it() -> None:
+    assert inside("前\n2022/6/7 店:") == "前"
+    assert inside("前\nFrom: x\nDate: y") == "前"
+
+
+def test_says_the_word_by_which_it_was_asked() -> None:
+    assert wish.asks("注文をキャンセルしたい") == "キャンセ"
+    assert wish.asks("もう不要になりました") == "不要にな"
+    assert wish.asks("届いた物は不要になりました") is None
+    assert wish.asks("届いた物をキャンセルしたい") == "キャンセ"
+
+
+def test_a_long_excerpt_has_the_word_in_its_middle() -> None:
+    shown = wish.excerpt("あ" * 200 + "キャンセ" + "い" * 200, "キャンセ")
+    assert shown == "あ" * 28 + "キャンセ" + "い" * 28
+
+
+def test_an_excerpt_at_the_edge_of_a_text_uses_all_its_room() -> None:
+    assert wish.excerpt("あ" * 200 + "キャンセ", "キャンセ") == "あ" * 56 + "キャンセ"
+    assert wish.excerpt("キャンセ" + "い" * 200, "キャンセ") == "キャンセ" + "い" * 56
+    assert wish.excerpt("あ" * 28 + "キャンセ" + "い" * 28, "キャンセ") == "あ" * 28 + "キャンセ" + "い" * 28
+    assert wish.excerpt("短い文", "キャンセ") == "短い文"
+
+
+def test_an_excerpt_shows_a_word_that_blanks_and_line_ends_cut() -> None:
+    assert wish.excerpt("あ" * 100 + "キャ\n ンセ" + "い" * 100, "キャンセ")[27:33].replace(" ", "") == "あキャンセ"
+    assert wish.excerpt("  ｷｬﾝｾﾙ \n\t して  ", "キャンセ") == "キャンセル して"
+    assert "1.5" in wish.excerpt("145 " * 50 + "1.5 " + "145 " * 50, "1.5")
+
+
+def test_an_excerpt_of_latin_text_begins_with_a_whole_word() -> None:
+    shown = wish.excerpt("abcdefghi " * 20 + "cancel it " + "abcdefghi " * 20, "cancel")
+    assert shown.startswith("abcdefghi abcdefghi cancel it abcdefghi ")
+    assert len(shown) > 50
+    assert wish.excerpt("cancel " + "abcdefghi " * 20, "cancel").startswith("cancel abcdefghi")
+    assert wish.excerpt("abc def cancel", "cancel") == "abc def cancel"
+    assert wish.excerpt("あ bcdefghi" * 20 + "cancel", "cancel").endswith("cancel")
