@@ -63,7 +63,7 @@ SCHEMA_VERSION = max(_MIGRATIONS)
 
 
 class Database:
-    """One connection; close it in the thread that opened it. Every call raises `StoreError` and nothing else."""
+    """One connection; close it in the thread that opened it. What SQLite refuses is a `StoreError`."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
@@ -137,7 +137,8 @@ class Database:
             try:
                 self._connection.execute("INSERT INTO channel (name) VALUES ('') ON CONFLICT DO NOTHING")
             finally:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
 
     def hash(self, *parts: str) -> bytes:
         """A hash keyed with this store's own secret: the same parts give the same hash here, and nowhere else."""

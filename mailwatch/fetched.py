@@ -33,10 +33,12 @@ def headline(uid: int, values: dict[bytes, Any]) -> Headline:
 
 
 def _moment(values: dict[bytes, Any]) -> datetime:
-    """INTERNALDATE, aware UTC; one that can't be read, or of year 9999 west of Greenwich, is 1970."""
+    """INTERNALDATE, aware UTC; one that can't be read, or so late that no other zone can show it, is 1970."""
     received = values.get(b"INTERNALDATE")
     try:
-        return received.astimezone(UTC) if isinstance(received, datetime) and received.tzinfo else _NO_DATE
+        if not isinstance(received, datetime) or received.tzinfo is None or received.year >= 9999:
+            return _NO_DATE
+        return received.astimezone(UTC)
     except OverflowError:
         return _NO_DATE
 

@@ -18,10 +18,12 @@ from binascii import Error as Base64Error
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from email.errors import MessageError
 from email.message import Message as MimePart
 from itertools import islice
 
 import mailparser
+from mailparser.exceptions import MailParserError
 
 from mailwatch import html_text
 from mailwatch.charset import decode
@@ -48,6 +50,7 @@ _BOUNDARY_LINE = re.compile(rb"^--[^\r\n]", re.MULTILINE)
 _NOT_BASE64 = bytes(
     byte for byte in range(256) if not (chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "+/"))
 )
+_PARSER_FAULTS = (MessageError, MailParserError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _SINGLE = ("from", "subject", "message-id", "date", "content-type")
 
 
@@ -282,7 +285,11 @@ def _address(raw: bytes) -> str | None:
     if _CONTROL_BYTES.search(line):
         return None
     # Decoding words first would let an encoded name inject a second address, so mail-parser gets them as they are.
-    found = mailparser.parse_from_bytes(b"From: " + line + b"\r\n\r\n").from_
+    try:
+        found = mailparser.parse_from_bytes(b"From: " + line + b"\r\n\r\n").from_
+    except _PARSER_FAULTS:
+        # One spam mail with a cut base64 word in its From (HeaderParseError) must not stop a folder.
+        return None
     if len(found) != 1 or found[0][1].count("@") != 1:
         return None
     local, _, domain = found[0][1].strip().rpartition("@")

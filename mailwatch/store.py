@@ -173,7 +173,8 @@ class Store:
         with self._database.transaction():
             if not self._insert_mail(reading.mail):
                 return []
-            is_copy = self._insert_content(reading)
+            # What is told to nobody must not make a later mail a copy: a wish in Junk, then moved into INBOX.
+            is_copy = any(each.is_told for each in reading.notices) and self._insert_content(reading)
             recorded = []
             for notice in reading.notices:
                 decision, number = self._record_notice(notice, reading, is_copy, rules)

@@ -476,3 +476,10 @@ def test_a_folded_line_of_blanks_does_not_end_the_header() -> None:
     whole = message.parse(head + b"\r\n\r\ntext")
     assert (whole.subject, whole.address) == ("キャンセル", "seller-notification@amazon.co.jp")
     assert message.assemble(head, [message.TextPart(b"Content-Type: text/plain", b"text")]).subject == whole.subject
+
+
+@pytest.mark.parametrize("word", [b"=?utf-8?B?abcde?=", b"=?utf-8?B?44GT44KT44Gr44Gh44Gvz?="])
+def test_a_from_that_breaks_the_address_parser_is_no_address_and_no_crash(word: bytes) -> None:
+    """Every mail's From is read, so one spam mail with a cut base64 word would stop its folder. Seen red so."""
+    fields = message.header_fields(b"From: " + word + b" <news@spam.example>")
+    assert message.sender(fields)[1] in {None, "news@spam.example"}

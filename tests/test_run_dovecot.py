@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import mails
@@ -226,3 +227,20 @@ def test_an_unknown_form_is_possible_and_after_five_lines_of_ones_own_and_a_relo
         wait_until(lambda: log.read_text().count("reloaded") == 2, 10, "the second reload")
         server.deliver(unknown_form(REQUESTS[1]))
         assert "依頼" in str(recorder.wait_for(2, path="/requests")[1].json["title"])
+
+
+def has_started(log: Path, times: int) -> bool:
+    """Whether `run` said so often that it is up; a reload says it too."""
+    return log.read_text().count("started version") >= times
+
+
+def test_a_reload_with_a_stop_right_behind_it_ends_the_run(tmp_path: Path) -> None:
+    """Seen red with signal handlers that set an event: `set` inside `wait` never came back."""
+    log = tmp_path / "run.log"
+    with Dovecot() as server, Recorder() as recorder:
+        for starts in range(1, 6):
+            with watcher(tmp_path, server.port, recorder, merge="72h", start="2022-06-06", days=14) as process:
+                wait_until(partial(has_started, log, starts), 10, "the start")
+                process.send_signal(signal.SIGHUP)
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(10) == 0

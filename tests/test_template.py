@@ -92,6 +92,7 @@ def test_an_own_form_decides_about_a_mail_that_no_shipped_form_knows() -> None:
         ("template = []", ("template.no_rows", {})),
         ("template = 3", ("template.no_rows", {})),
         ("template = [1, 2]", ("template.no_rows", {})),
+        ("template = [{id = 'x'}, 1]", ("template.no_rows", {})),
         ("[template]\nid = 'x'", ("template.no_rows", {})),
         (OWN + "colour = 'red'", ("template.unknown_key", {"template": "mine", "key": "colour"})),
         (OWN.replace('id = "mine"', ""), ("template.missing", {"template": "#1", "key": "id"})),
@@ -117,9 +118,11 @@ def test_each_fault_of_an_own_file_is_named(text: str, expected: tuple[str, dict
     assert any(found == key and fields.items() <= given_fields.items() for found, given_fields in faults(text))
 
 
-@pytest.mark.parametrize(("key", "text"), [("id", OWN.replace('"mine"', "7")), ("seen", OWN + "seen = 7")])
-def test_a_number_where_a_text_belongs_is_a_fault(key: str, text: str) -> None:
-    assert key in [fields.get("key") for _, fields in faults(text)]
+@pytest.mark.parametrize(
+    ("key", "where", "text"), [("id", "7", OWN.replace('"mine"', "7")), ("seen", "mine", OWN + "seen = 7")]
+)
+def test_a_number_where_a_text_belongs_is_a_fault(key: str, where: str, text: str) -> None:
+    assert faults(text) == [("template.not_text", {"template": where, "key": key})]
 
 
 def test_all_faults_of_all_rows_are_told_at_once() -> None:
@@ -336,3 +339,13 @@ def test_the_number_of_faults_is_in_the_error_itself() -> None:
 def test_an_own_file_changes_nothing_of_how_a_buyers_words_are_framed() -> None:
     known, shipped = template.with_own(EVERYTHING.encode()), template.shipped()
     assert (known.message_begins, known.message_ends) == (shipped.message_begins, shipped.message_ends)
+
+
+@pytest.mark.parametrize("key", ["subject", "subject_starts", "body"])
+def test_an_order_id_alone_is_no_match_of_a_form_with_words(key: str) -> None:
+    text = without(*{"subject", "subject_starts", "body"} - {key}).replace("needs = 2", "needs = 1")
+    assert not mine(text, subject="緑", body="緑", has_order_id=True)
+
+
+def test_a_form_that_does_not_say_where_it_was_seen_says_nothing() -> None:
+    assert template.with_own(OWN.encode()).forms[0].seen == ""

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import mails
 import pytest
@@ -20,11 +21,13 @@ from beds.recorder import Recorder
 from beds.scripted import CAPABILITY, ScriptedImap
 from beds.wire import free_port, wait_until
 
-from mailwatch import config, database, mailbox, retry, transport
+from mailwatch import config, database, mailbox, notice, retry, transport
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Channel, Config
 from mailwatch.errors import StoreError
 from mailwatch.mailbox import Server
+from mailwatch.message import Message
+from mailwatch.notice import Notice
 from mailwatch.secret import Secret
 from mailwatch.store import Store
 from mailwatch.texts import Text
@@ -446,6 +449,39 @@ def test_a_poisoned_mail_stops_neither_the_next_nor_those_after_a_reconnect(
         wait_until(lambda: THREE in told.orders(), 3, "a mail after the reconnect is told")
         server.wait_for_idle(seconds=3)
     assert max(told.orders().values()) == 1
+
+
+def test_a_wish_in_junk_is_told_when_it_is_moved_into_the_inbox(server: ScriptedImap, tmp_path: Path) -> None:
+    """Seen red with the content of an ignored mail remembered: the rescued mail was taken for a copy."""
+    told = Told()
+    mail = mails.wish(ONE, verified=False)
+    with watching(configured(tmp_path, folders=("INBOX", "\\Junk")), server, told):
+        server.wait_for_idle(2)
+        uid = server.deliver(mail, "Junk")
+        wait_until(lambda: recorded(tmp_path) == 1, what="the mail in Junk is recorded")
+        server.expunge(uid, "Junk")
+        server.deliver(mail, "INBOX")
+        told.wait_for(ONE)
+
+
+def test_a_mail_that_meets_something_unforeseen_is_told_as_unreadable_after_three_tries(
+    server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted fault: no count of the tries: the mail behind it is never told, red."""
+
+    def breaks(found: Message, *rest: Any, **options: Any) -> tuple[Notice, ...]:
+        if found.subject == "bomb":
+            raise ZeroDivisionError
+        return read(found, *rest, **options)
+
+    read = notice.read
+    monkeypatch.setattr(notice, "read", breaks)
+    told = Told()
+    server.deliver(mails.mail("Amazon <seller-notification@amazon.co.jp>", "bomb", "x"))
+    server.deliver(mails.by_notification(ONE))
+    with watching(configured(tmp_path), server, told):
+        wait_until(lambda: len(told.texts) == 2, 20, "both are told")
+    assert sum("読めない" in text.title for _, text, _ in told.texts) == 1
 
 
 def test_bytes_that_no_parser_likes_stop_no_other_mail(server: ScriptedImap, tmp_path: Path) -> None:

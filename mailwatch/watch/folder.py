@@ -70,6 +70,7 @@ class FolderWorker:
         self._mailbox: Mailbox | None = None
         self._failures = 0
         self._hurried = 0
+        self._failed: dict[int, int] = {}
         self.is_watching = threading.Event()
 
     def run(self) -> None:
@@ -127,7 +128,7 @@ class FolderWorker:
         store = Store.open(self._config.watch.state_dir)
         began = self._clock.monotonic()
         try:
-            search = Search(self._config, self._account, folder, store, self._signals, self._clock)
+            search = Search(self._config, self._account, folder, store, self._signals, self._clock, self._failed)
             log.connected(self._account.name, folder.folder, folder.mode)
             while not self._signals.stop.is_set():
                 search.go()

@@ -39,14 +39,14 @@ class Watch:
             thread.start()
             self._threads.append(thread)
 
-    def stop(self) -> bool:
-        """End every worker within `STOP_SECONDS`; whether all did. A send cut short is repeated after a restart."""
+    def stop(self, seconds: float | None = None) -> bool:
+        """End every worker within `seconds` (`STOP_SECONDS`); whether all did. A send cut short is repeated later."""
         self.signals.stop.set()
         self.signals.wake_channels()
         for folder in self.folders:
             folder.interrupt()
         clock = Clock()
-        until = clock.monotonic() + STOP_SECONDS
+        until = clock.monotonic() + (STOP_SECONDS if seconds is None else seconds)
         for thread in self._threads:
             thread.join(max(0.0, until - clock.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from mailwatch import log, mailbox, message, notice
 from mailwatch.amazon import sender
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Config
+from mailwatch.errors import MailwatchError
 from mailwatch.fetched import Headline
 from mailwatch.mailbox import Mailbox
 from mailwatch.store import MailIdentity, Reading, Recorded, Store
+from mailwatch.trust import Trust
 from mailwatch.watch.signals import Signals
 
 RELIST_SECONDS = 600.0
@@ -19,20 +23,31 @@ RELIST_SECONDS = 600.0
 _LATE_UIDS = 200
 # Below this many UIDs under the highest, a mail counts only by its date: else the list would grow for ever.
 _OLD_UIDS = 10_000
+# A mail that meets something unforeseen this often is told as unreadable and set aside.
+_TRIES = 3
 
 
 class Search:
     """The searches of one folder over one connection: what is unseen is fetched, read and recorded."""
 
     def __init__(
-        self, config: Config, account: Account, folder: Mailbox, store: Store, signals: Signals, clock: Clock
+        self,
+        config: Config,
+        account: Account,
+        folder: Mailbox,
+        store: Store,
+        signals: Signals,
+        clock: Clock,
+        failed: dict[int, int] | None = None,
     ) -> None:
+        """`failed`: how often a mail of a UID met something unforeseen; kept from one connection to the next."""
         self._config = config
         self._account = account
         self._mailbox = folder
         self._store = store
         self._signals = signals
         self._clock = clock
+        self._failed = {} if failed is None else failed
         self._channels = [(channel.name, channel.send) for channel in config.channels]
         self._uidvalidity = folder.uidvalidity or 0
         self._floor = self._start()
@@ -92,13 +107,36 @@ class Search:
         for at in range(0, len(uids), mailbox.PIECE):
             others: list[Headline] = []
             for headline in self._mailbox.headlines(uids[at : at + mailbox.PIECE]):
-                if _is_candidate(headline):
-                    self._take(headline)
-                else:
-                    others.append(headline)
+                with self._tried(headline) as is_hopeless:
+                    if is_hopeless:
+                        self._set_aside(headline)
+                    elif _is_candidate(headline):
+                        self._take(headline)
+                    else:
+                        others.append(headline)
             self._store.record_others([self._identity(headline) for headline in others])
             for headline in others:
                 self._remember(headline)
+
+    @contextlib.contextmanager
+    def _tried(self, headline: Headline) -> Iterator[bool]:
+        """Count what is unforeseen about one mail; gives whether it failed so often that it is hopeless.
+
+        A lost link or a full disk is not the mail's fault and does not count.
+        """
+        try:
+            yield self._failed.get(headline.uid, 0) >= _TRIES
+        except MailwatchError:
+            raise
+        except Exception:
+            self._failed[headline.uid] = self._failed.get(headline.uid, 0) + 1
+            raise
+
+    def _set_aside(self, headline: Headline) -> None:
+        """Tell a person of a mail that we fail on, once, so that it holds no other."""
+        doubtful = notice.Notice(notice.Kind.UNREADABLE, Trust.UNVERIFIED)
+        key = hashlib.sha256(headline.header + str(self._identity(headline)).encode()).digest()
+        self._record(headline, Reading(self._identity(headline), self._account.seller, key, (doubtful,)))
 
     def _take(self, headline: Headline) -> None:
         """Fetch, read and record one candidate."""
@@ -107,7 +145,9 @@ class Search:
             log.vanished(self._account.name, self._mailbox.folder, headline.uid)
             return
         notices = notice.read(found, self._account.provider, self._config.templates, is_junk=self._mailbox.is_junk)
-        reading = Reading(self._identity(headline), self._account.seller, found.content_key(), notices)
+        self._record(headline, Reading(self._identity(headline), self._account.seller, found.content_key(), notices))
+
+    def _record(self, headline: Headline, reading: Reading) -> None:
         recorded = self._store.record(reading, self._config.rules, self._channels, self._clock.now())
         self._remember(headline)
         for each in recorded:
