@@ -37,7 +37,7 @@ TESTS = {
     "wish": ("wish", "notice", "wish_set", "samples"),
     "words": ("wish", "template", "notice", "wish_set", "samples"),
 }
-TIMEOUT = 90.0
+TIMEOUT = 20.0
 SURVIVED, KILLED, NOT_COUNTED = 0, 1, 77
 PRELOAD = ("_pytest.assertion.rewrite", "hypothesis.strategies", "bs4", "lxml.html", "mailparser", "requests")
 

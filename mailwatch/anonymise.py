@@ -26,7 +26,7 @@ _KEPT = ("from", "subject", "date", "mime-version", "content-type", "content-tra
 _ADDRESS = re.compile(r"[0-9A-Za-z._%+-]+@[0-9A-Za-z.-]+\.[A-Za-z]{2,}")
 _LINK = re.compile(r"(https?://[0-9A-Za-z.-]+)(/[^\s\"'<>]*)")
 _DIGITS = re.compile("[0-9\uff10-\uff19]+")
-_TOKEN = re.compile(r"\b(?=[0-9A-Za-z_-]*[0-9])(?=[0-9A-Za-z_-]*[A-Za-z])[0-9A-Za-z_-]{8,}\b")
+_TOKEN = re.compile(r"(?<![0-9A-Za-z_-])[0-9A-Za-z_-]{8,200}(?![0-9A-Za-z_-])")
 _NAME_LETTER = "[\u3005\u30a1-\u30fa\u30fc\u4e00-\u9fffA-Za-z]"
 _NAME = re.compile(rf"{_NAME_LETTER}{{1,12}}(?:[ \u3000]{_NAME_LETTER}{{1,12}})?(?=\s?(?:様|さま|さん))")
 _FUNCTIONAL = re.compile(r"^[a-z][a-z-]{2,40}$")
@@ -94,6 +94,9 @@ class _Replaced:
         return str(made)[-len(digits) :].rjust(len(digits), "7")
 
     def _token(self, token: str) -> str:
+        """Letters and digits together name something; a word or a number alone is left to the others."""
+        if token.isalpha() or not any(letter.isalpha() for letter in token) or not any(c.isdigit() for c in token):
+            return token
         return self._digest(token)[: len(token)].upper() if token.isupper() else self._digest(token)[: len(token)]
 
     def _digest(self, text: str) -> str:

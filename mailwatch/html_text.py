@@ -23,7 +23,6 @@ _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s
 _TAG = re.compile(r"<!--|-->|</?[a-zA-Z][^<>]{0,1000}>")
 _UNCLOSED_QUOTE = re.compile(r"=\s*(?:\"[^\">]{0,2000}<|'[^'>]{0,2000}<)")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
-_AROUND_BREAK = re.compile(r"[ \t]*\n[ \t\n]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def read(html: str) -> HtmlText:
     quoted = tuple(_text_of(pre) for pre in soup.find_all("pre", limit=50) if "-o-pre-wrap" in str(pre.get("style")))
     text = _text_of(soup)
     if _swallows_text(html):
-        text = f"{text}\n{_AROUND_BREAK.sub(chr(10), _SPACES.sub(' ', _TAG.sub(' ', html))).strip()}"
+        text = f"{text}\n{_lines(_SPACES.sub(' ', _TAG.sub(' ', html)))}"
     return HtmlText(text, quoted, links)
 
 
@@ -69,7 +68,13 @@ def _text_of(root: Tag) -> str:
             pieces.append(str(node) if is_preformatted else _SPACES.sub(" ", str(node)))
         elif type(node) is str:
             pieces.append(node)
-    return _AROUND_BREAK.sub("\n", "".join(pieces)).strip()
+    return _lines("".join(pieces))
+
+
+def _lines(text: str) -> str:
+    """The lines that say something, without blanks around them; by hand, for a regular expression is quadratic here."""
+    lines = (line.strip(" \t") for line in text.split("\n"))
+    return "\n".join(line for line in lines if line).strip()
 
 
 def _inside(tag: Tag, is_preformatted: bool) -> list[tuple[PageElement | str, bool]]:

@@ -296,6 +296,7 @@ def test_delimiters_in_the_plain_text_come_before_those_of_the_html_and_before_t
         "On Tue, 7 Jun 2022 Shop <x@y.example> wrote:",
         " on Tuesday you WROTE ：",
         "On Mon x wrote: all this",
+        "On Tue wrote: all this",
         "2022年6月7日(火) 10:00 店:",
         "店 2022/06/07 10:00：",
         "2022-06-07 店 wrote: ",
@@ -323,6 +324,10 @@ def test_a_line_that_heads_a_quote_ends_the_buyers_words(line: str) -> None:
         "2022年6月7日に注文しました",
         "2022年6月7日: キャンセル",
         "22年6月7日:",
+        "222年6月7日:",
+        "2022年月7日:",
+        "2022年100月7日:",
+        "2022年6月日:",
         "2022:6:7:",
         "6月7日:",
         "From: 山田",
@@ -377,6 +382,7 @@ def test_lines_that_make_no_header_block_are_the_buyers(block: str) -> None:
 def test_quoted_lines_are_left_out_and_the_words_below_are_kept(mark: str) -> None:
     assert inside(f"前\n{mark}引用\n後") == "前\n後"
     assert inside(f"前\n2022/6/7 店:\n\n{mark}引用\n後") == "前\n\n後"
+    assert inside(f"前\n2022/6/7 店:\n \t\n{mark}引用\n後") == "前\n \t\n後"
     assert inside(f"前\n-----Original Message-----\nFrom: x\nDate: y\n{mark}引用\n後") == "前\n後"
 
 
@@ -407,6 +413,11 @@ def test_an_excerpt_at_the_edge_of_a_text_uses_all_its_room() -> None:
     assert wish.excerpt("キャンセ" + "い" * 200, "キャンセ") == "キャンセ" + "い" * 56
     assert wish.excerpt("あ" * 28 + "キャンセ" + "い" * 28, "キャンセ") == "あ" * 28 + "キャンセ" + "い" * 28
     assert wish.excerpt("短い文", "キャンセ") == "短い文"
+
+
+def test_an_excerpt_neither_begins_nor_ends_with_a_blank() -> None:
+    assert wish.excerpt("\n" + "あ" * 100, "キャンセ") == "あ" * 60
+    assert wish.excerpt("あ" * 59 + "\n" + "い" * 100, "キャンセ") == "あ" * 59
 
 
 def test_an_excerpt_shows_a_word_that_blanks_and_line_ends_cut() -> None:

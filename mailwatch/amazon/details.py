@@ -31,7 +31,6 @@ _URL = re.compile(r"https?://[^\s<>\"']{1,300}")
 _ORDER_LINK = re.compile(r"^https?://([0-9a-z.-]+)/.*?([0-9]{3}-[0-9]{7}-[0-9]{7})(?![0-9-])", re.IGNORECASE)
 
 _RELAY_ITEM = re.compile(r"^\s*(\d{1,4})\s*/\s*(\S.*?)\s*\[\s*asin\s*[:：]\s*([0-9a-z]{10})\s*\]\s*$", re.IGNORECASE)
-_VALUE = r"[^\S\n]*[:：][^\S\n]*|[^\S\n]*\t[^\S\n]*|[^\S\n]*[:：]?[^\S\n]*\n[^\S\n]*"
 _ITEM_LABELS = {
     "title": r"商品名|商品|品名|item|product|title|artículo|producto",
     "asin": r"asin",
@@ -50,6 +49,8 @@ SHIP_BY = (
 _ASIN = re.compile(r"^[0-9A-Z]{10}$")
 _ASIN_BESIDE = re.compile(r"\[\s*asin\s*[:：]\s*([0-9a-z]{10})\s*\]\s*$", re.IGNORECASE)
 _LIMIT_VALUE = 300
+_LIMIT_LINE = 2000
+_LIMIT_ITEMS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def _take_items(text: str) -> tuple[str, tuple[Item, ...]]:
     kept: list[str] = []
     items: list[Item] = []
     current: dict[str, str] = {}
-    lines = text.split("\n")
+    lines = [line[:_LIMIT_LINE] for line in text.split("\n")]
     for at, line in enumerate(lines):
         if relayed := _RELAY_ITEM.match(line):
             items.append(_item({"quantity": relayed[1], "title": relayed[2], "asin": relayed[3]}))
@@ -175,7 +176,7 @@ def _take_items(text: str) -> tuple[str, tuple[Item, ...]]:
         current[label] = value
     if current:
         items.append(_item(current))
-    return "\n".join(kept), _merged(items)
+    return "\n".join(kept), _merged(items[:_LIMIT_ITEMS])
 
 
 def _merged(items: list[Item]) -> tuple[Item, ...]:
@@ -224,8 +225,12 @@ def _item(values: dict[str, str]) -> Item:
 
 
 def value(text: str, label: str) -> str | None:
-    """The value behind a label at the beginning of a line."""
-    found = re.search(
-        rf"^[^\S\n]*[・■●◆*-]?[^\S\n]*(?:{label})(?:{_VALUE})(\S[^\n]*)$", text, re.IGNORECASE | re.MULTILINE
+    """The value behind a label at the beginning of a line, or in the line below it."""
+    opening = re.compile(
+        rf"[ \t]{{0,20}}[・■●◆*-]?[ \t]{{0,20}}(?:{label})[ \t]{{0,20}}(?:[:：]|\t|$)(.*)", re.IGNORECASE
     )
-    return found[1].strip()[:_LIMIT_VALUE] or None if found else None
+    lines = [line[:_LIMIT_LINE] for line in text.split("\n")]
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if (found := opening.match(line)) and (said := found[1].strip() or following.strip()):
+            return said[:_LIMIT_VALUE]
+    return None

@@ -76,7 +76,7 @@ def _amazons(local: str, domain: str, found: Marketplace) -> Sender:
 def _looks_like_amazon(display: str, address: str, domain: str) -> bool:
     if "amazon" in _skeleton(domain):
         return True
-    name = display.replace(address, "")
+    name = display[:1000].replace(address, "")
     hidden = [found for found in _ADDRESS.findall(name.lower()) if marketplace.of_domain(found)]
     return bool(hidden) or _CLAIMS.match(_NOT_WORD.sub("", _skeleton(name))) is not None
 

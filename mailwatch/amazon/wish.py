@@ -5,6 +5,7 @@ A question (キャンセルできますか) is a wish. When unsure: a wish, so t
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,8 @@ from mailwatch.amazon import words
 from mailwatch.amazon.template import Templates
 
 _EXCERPT = 60
+# No reply header is longer; and a text of header lines only must not be read over and over.
+_LONGEST_HEADER = 12
 _RULE = re.compile(r"^[\s>]*[-‐―─━=_]{3,}\s*(.*?)\s*[-‐―─━=_]{3,}\s*$")
 _QUOTE = re.compile(r"^\s*(?:>|＞|\|)")
 _REPLY_LINE = re.compile(
@@ -125,8 +128,9 @@ def _cut(text: str) -> str:
     kept: list[str] = []
     at = 0
     while at < len(lines):
-        header = _reply_header(lines[at:])
-        if _SIGNATURE.match(lines[at]) or (header and not _marks_its_quote(lines[at + header :])):
+        header = _reply_header(lines[at : at + _LONGEST_HEADER])
+        after = lines[at + header : at + header + _LONGEST_HEADER]
+        if _SIGNATURE.match(lines[at]) or (header and not _marks_its_quote(after)):
             break
         if not header and not _QUOTE.match(lines[at]):
             kept.append(lines[at])
@@ -140,12 +144,9 @@ def _reply_header(lines: list[str]) -> int:
     A lone `差出人:` is a letter's, and no header: one has a subject or a date beside it.
     """
     count = 1 if _REPLY_LINE.match(lines[0]) else 0
-    block = 0
-    while count + block < len(lines) and _HEADER_LINE.match(lines[count + block]):
-        block += 1
-    header = lines[count : count + block]
+    header = list(itertools.takewhile(_HEADER_LINE.match, lines[count:]))
     is_header = any(_FROM_LINE.match(line) for line in header) and any(_DATED_LINE.match(line) for line in header)
-    return count + block if is_header else count
+    return count + len(header) if is_header else count
 
 
 def _marks_its_quote(following: list[str]) -> bool:
