@@ -27,8 +27,8 @@ def run(load: Callable[[], Config], server_of: ServerOf) -> None:
     `load` gives the configuration and raises `ConfigurationError`. Raises `PassingError` where another `run` is at work
     or the store can't be written.
     """
-    config = load()
     with _signals_wait():
+        config = load()
         lock = RunLock(config.watch.state_dir)
         prepare(config.watch.state_dir, config, Clock())
         while True:
