@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Callable
 from email.message import Message as MimePart
 
-from mailwatch.amazon import sender, wish
+from mailwatch.amazon import sender, wish, words
 from mailwatch.amazon.sender import Sender
 from mailwatch.amazon.template import Templates
 from mailwatch.charset import decode
@@ -30,6 +30,7 @@ _TOKEN = re.compile(r"(?<![0-9A-Za-z_-])[0-9A-Za-z_-]{8,200}(?![0-9A-Za-z_-])")
 _NAME_LETTER = "[\u3005\u30a1-\u30fa\u30fc\u4e00-\u9fffA-Za-z]"
 _NAME = re.compile(rf"{_NAME_LETTER}{{1,12}}(?:[ \u3000]{_NAME_LETTER}{{1,12}})?(?=\s?(?:様|さま|さん))")
 _FUNCTIONAL = re.compile(r"^[a-z][a-z-]{2,40}$")
+_LONGEST_SEARCH = 5000
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -57,12 +58,13 @@ class _Replaced:
         origin = sender.classify(parsed.display_name, parsed.address)
         self.is_buyer = origin.sender is Sender.BUYER
         own = wish.own_words(parsed.plain, parsed.html.quoted, parsed.html.text, templates)
-        self._own = [line.strip() for line in own.words.split("\n") if line.strip()] if self.is_buyer else []
+        lines = zip(own.words.split("\n"), _masked(own.words).split("\n"), strict=True) if self.is_buyer else ()
+        self._own = [(line.strip(), masked.strip()) for line, masked in lines if line.strip()]
 
     def text(self, text: str) -> str:
         """The text with everything that names somebody replaced."""
-        for line in self._own:
-            text = text.replace(line, self._masked(line))
+        for line, masked in self._own:
+            text = text.replace(line, masked)
         text = _LINK.sub(lambda found: found[1] + "/…", text)
         text = _ADDRESS.sub(lambda found: self.address(found[0]), text)
         text = _NAME.sub("購入者", text)
@@ -76,12 +78,6 @@ class _Replaced:
         if origin.is_amazon and _FUNCTIONAL.match(local) and origin.sender is not Sender.BUYER:
             return address
         return f"{self._digest(local)[:15]}@{domain if origin.is_amazon else 'example.com'}"
-
-    def _masked(self, line: str) -> str:
-        """The buyer's words with every letter but those of cancelling words as 〇."""
-        word = wish.asks(line)
-        kept = word if word and word in line else ""
-        return kept.join(_LETTER.sub("〇", piece) for piece in line.split(kept)) if kept else _LETTER.sub("〇", line)
 
     def _number(self, digits: str) -> str:
         """Short numbers stay (quantities, parts of a date); long ones become others of the same length."""
@@ -101,6 +97,23 @@ class _Replaced:
 
     def _digest(self, text: str) -> str:
         return hashlib.blake2b(text.encode("utf-8", "replace"), key=self._key).hexdigest()
+
+
+def _masked(own_words: str) -> str:
+    """The buyer's words with every letter as 〇, but those of the word that asks to cancel, as it was written."""
+    word = wish.asks(own_words)
+    start, end = _place(own_words, word) if word else (0, 0)
+    before, kept, after = own_words[:start], own_words[start:end], own_words[end:]
+    return _LETTER.sub("〇", before) + kept + _LETTER.sub("〇", after)
+
+
+def _place(text: str, word: str) -> tuple[int, int]:
+    """From where to where a normalised word stands in a text as written: half-width, wrapped, with blanks in it."""
+    for start in range(min(len(text), _LONGEST_SEARCH)):
+        for end in range(start + 1, min(start + 3 * len(word) + 3, len(text)) + 1):
+            if words.compact(text[start:end]) == word:
+                return start, end
+    return 0, 0
 
 
 def _rewrite(part: MimePart, replaced: _Replaced) -> None:
