@@ -93,16 +93,23 @@ send = ["request", "wish"]
             process.wait(10)
 
 
+def count(folder: Path, query: str) -> int:
+    """A number out of the store; -1 while another process takes back what a kill left half written."""
+    try:
+        with closing(sqlite3.connect(folder / "state" / "mailwatch.sqlite", timeout=10)) as store:
+            return int(store.execute(query).fetchone()[0])
+    except sqlite3.OperationalError:
+        return -1
+
+
 def recorded(folder: Path) -> int:
     """How many mails the store knows."""
-    with closing(sqlite3.connect(folder / "state" / "mailwatch.sqlite", timeout=10)) as store:
-        return int(store.execute("SELECT count(*) FROM mail").fetchone()[0])
+    return count(folder, "SELECT count(*) FROM mail")
 
 
 def owed(folder: Path) -> int:
     """How many alerts are not settled."""
-    with closing(sqlite3.connect(folder / "state" / "mailwatch.sqlite", timeout=10)) as store:
-        return int(store.execute("SELECT count(*) FROM outbox WHERE settled_at IS NULL").fetchone()[0])
+    return count(folder, "SELECT count(*) FROM outbox WHERE settled_at IS NULL")
 
 
 def told(recorder: Recorder, path: str) -> Counter[str]:
