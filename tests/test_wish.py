@@ -433,3 +433,9 @@ def test_an_excerpt_of_latin_text_begins_with_a_whole_word() -> None:
     assert wish.excerpt("cancel " + "abcdefghi " * 20, "cancel").startswith("cancel abcdefghi")
     assert wish.excerpt("abc def cancel", "cancel") == "abc def cancel"
     assert wish.excerpt("あ bcdefghi" * 20 + "cancel", "cancel").endswith("cancel")
+
+
+@pytest.mark.parametrize("line", ["-" * 100_000 + "x", "---" + " " * 100_000 + "x", "=" * 100_000 + " ありがとう"])
+def test_a_very_long_rule_is_read_at_once(line: str) -> None:
+    """Seen red (minutes) with a regular expression."""
+    assert inside(f"前\n{line}\n後") == f"前\n{line}\n後"

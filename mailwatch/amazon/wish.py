@@ -17,7 +17,8 @@ from mailwatch.amazon.template import Templates
 _EXCERPT = 60
 # No reply header is longer; and a text of header lines only must not be read over and over.
 _LONGEST_HEADER = 12
-_RULE = re.compile(r"^[\s>]*[-‐―─━=_]{3,}\s*(.*?)\s*[-‐―─━=_]{3,}\s*$")
+_DASHES = "-‐―─━=_"
+_BEFORE_RULE = re.compile(r"[\s>]*")
 _QUOTE = re.compile(r"^\s*(?:>|＞|\|)")
 _REPLY_LINE = re.compile(
     r"^\s*(?:-{2,}\s*(?:original message|転送|元のメッセージ|forwarded)|on\b.{5,200}\bwrote\s*[:：]"
@@ -113,9 +114,18 @@ def _between_delimiters(text: str, templates: Templates) -> tuple[str, str] | No
 
 
 def _delimiter(line: str) -> str | None:
-    """The text of a delimiter line, compact, '' for a bare rule; None for any other line."""
-    found = _RULE.match(line)
-    return words.compact(found[1]) if found else None
+    """The text of a delimiter line, compact, '' for a bare rule; None for any other line.
+
+    By hand: a regular expression took 21 s for 1,600 dashes with a letter behind them, which any buyer can send.
+    """
+    before = _BEFORE_RULE.match(line)
+    bare = line[before.end() if before else 0 :].rstrip()
+    inner = bare.lstrip(_DASHES)
+    label = inner.rstrip(_DASHES)
+    left, right = len(bare) - len(inner), len(inner) - len(label)
+    if not inner:
+        return "" if left >= 6 else None
+    return words.compact(label) if left >= 3 and right >= 3 else None
 
 
 def _is_one_of(label: str, texts: tuple[str, ...]) -> bool:
