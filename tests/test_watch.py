@@ -621,7 +621,7 @@ def _owe(made: Config, server: ScriptedImap, tmp_path: Path, *orders: str) -> No
     signals.stop.set()
     worker.interrupt()
     thread.join(5)
-    assert unsettled(tmp_path) == len(orders)
+    assert unsettled(tmp_path) == len(orders) * len(made.channels)
 
 
 def test_a_sender_that_raises_ends_no_worker(server: ScriptedImap, tmp_path: Path) -> None:
@@ -843,22 +843,10 @@ def test_a_state_folder_that_is_a_file_is_said_before_any_worker_starts(tmp_path
 
 def test_alerts_owed_to_a_channel_that_left_are_closed_at_the_start(server: ScriptedImap, tmp_path: Path) -> None:
     made = configured(tmp_path, channels="slack line")
-    _owe_two_channels(made, server)
+    _owe(made, server, tmp_path, ONE)
     left = configured(tmp_path, channels="slack")
     loop.prepare(left.watch.state_dir, left, Clock())
     assert rows(tmp_path, "SELECT channel FROM outbox WHERE settled_at IS NULL") == [("slack",)]
-
-
-def _owe_two_channels(made: Config, server: ScriptedImap) -> None:
-    server.deliver(mails.by_notification(ONE))
-    signals = Signals()
-    worker = FolderWorker(made, made.accounts[0], "INBOX", server_of(server), signals, Clock())
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    assert worker.is_watching.wait(10)
-    signals.stop.set()
-    worker.interrupt()
-    thread.join(5)
 
 
 def test_the_list_of_a_big_folder_is_compared_in_seconds(server: ScriptedImap, tmp_path: Path) -> None:
