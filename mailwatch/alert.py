@@ -1,19 +1,27 @@
-"""An alert: the facts that a person is to be told, before they are worded (`texts`) and sent (`transport`)."""
+"""What a person is to be told: the facts, before they are worded (`texts`) and sent (`transport`). Times are aware UTC.
+
+Alert: of a mail · FaultNews: of the watching · Digest: several alerts in one · MorningLine · TestAlert.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from mailwatch.amazon.details import Item
+from mailwatch.errors import Fault
 from mailwatch.notice import Kind
 from mailwatch.request import Sighting
 from mailwatch.trust import Trust
 
+# Without these a parcel may leave: they never wait for the end of the quiet hours.
+_ABOUT_A_PARCEL = {Kind.REQUEST, Kind.WISH}
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What a person is to be told, as stored; the texts are made when it is sent. Times are aware UTC."""
+    """One notice that is told, as stored; the texts are made when it is sent."""
 
     kind: Kind
     why: str
@@ -35,3 +43,63 @@ class Alert:
     asked: int = 1
     may_be_repeat: bool = False
     open_requests: int = 0
+
+
+class Stage(StrEnum):
+    """The news of a fault's episode."""
+
+    BEGAN = "began"
+    LASTS = "lasts"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class FaultNews:
+    """A fault of the watching: when it began, and whether that is new, still so, or over."""
+
+    fault: Fault
+    stage: Stage
+    since: datetime
+    may_be_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Several alerts in one: `count` of them, of which some are named by their order IDs."""
+
+    count: int
+    orders: tuple[str, ...]
+    since: datetime
+    may_be_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MorningLine:
+    """What was seen since the last morning line. `troubles`: what is not well now, so that silence proves nothing."""
+
+    since: datetime
+    mails: int
+    known: int
+    open: int
+    missed: int
+    forged: int
+    troubles: tuple[Fault, ...] = ()
+    may_be_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TestAlert:
+    """What `check --send` sends."""
+
+    __test__ = False  # pytest's: not a test case
+
+    at: datetime
+    may_be_repeat: bool = False
+
+
+Told = Alert | FaultNews | Digest | MorningLine | TestAlert
+
+
+def is_urgent(kind: Kind) -> bool:
+    """Whether an alert of this kind goes out in the quiet hours too."""
+    return kind in _ABOUT_A_PARCEL

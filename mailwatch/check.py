@@ -1,19 +1,32 @@
-"""`check`: what a person wants to know before leaving the watcher alone. It opens everything and changes nothing."""
+"""`check`: what a person wants to know before leaving the watcher alone. It opens everything and changes nothing.
+
+With `--send` a test alert is owed to each channel in the real store, and goes out as every alert does: by the `run`
+that is at work, or by us where none is.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailwatch import mailbox
-from mailwatch.config import Account, Config
-from mailwatch.database import FILE_NAME
-from mailwatch.errors import Fault, MailwatchError
+from mailwatch import mailbox, transport
+from mailwatch.clock import Clock
+from mailwatch.config import Account, Channel, Config
+from mailwatch.database import FILE_NAME, RunLock
+from mailwatch.errors import Fault, MailwatchError, PassingError, StoreError
 from mailwatch.mailbox import Server
+from mailwatch.services import Cause, Outcome, Result
 from mailwatch.store import Store
+from mailwatch.watch.channel import deliver
+
+# A send may take its whole deadline, and the run at work looks every few seconds.
+_WAIT_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +37,70 @@ class Finding:
     said: Fault
 
 
-def findings(config: Config, server_of: Callable[[Account], Server]) -> Iterator[Finding]:
-    """Every account, folder, channel and the store, one finding each as it is known."""
+def findings(config: Config, server_of: Callable[[Account], Server], *, send: bool = False) -> Iterator[Finding]:
+    """Every account, folder, channel and the store, one finding each as it is known. `send`: a test alert to each
+    channel."""
     for account in config.accounts:
         yield from _account(account, server_of)
-    for channel in config.channels:
-        yield Finding(True, Fault("check.channel_good", {"channel": channel.name}))
-    yield _store(config)
+    store = _store(config)
+    yield store
+    if send and store.is_good:
+        yield from _tests(config)
+    elif not send:
+        yield from (Finding(True, Fault("check.channel_good", {"channel": each.name})) for each in config.channels)
+
+
+def _tests(config: Config) -> Iterator[Finding]:
+    """A test alert to each channel."""
+    try:
+        lock: RunLock | None = RunLock(config.watch.state_dir)
+    except StoreError as fault:
+        yield Finding(False, _about("check.store_bad", fault))
+        return
+    except PassingError:
+        lock = None
+    store = Store.open(config.watch.state_dir)
+    try:
+        keys = store.outbox.owe_tests([channel.name for channel in config.channels], Clock().now())
+        for channel in config.channels:
+            key = keys[channel.name]
+            outcome = _wait(store, channel, key) if lock is None else _send(store, config, channel, key)
+            store.outbox.give_up(key, Clock().now())
+            yield _tested(channel, outcome)
+    finally:
+        store.close()
+        if lock:
+            lock.release()
+
+
+def _send(store: Store, config: Config, channel: Channel, key: uuid.UUID) -> Outcome | None:
+    """Nobody else is at work: send it ourselves."""
+    entry = store.outbox.entry(key, Clock().now())
+    if entry is None:
+        return None
+    return deliver(store, config, channel, transport.sender(channel.url), entry, Clock())[0]
+
+
+def _wait(store: Store, channel: Channel, key: uuid.UUID) -> Outcome | None:
+    """Wait until the `run` at work has tried it; None where it did not within the time."""
+    until = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < until:
+        is_accepted = store.outbox.is_accepted(key)
+        if is_accepted:
+            return Outcome(Result.ACCEPTED)
+        if is_accepted is False:
+            return store.outbox.fares.of(channel.name, Clock().now()).last
+        time.sleep(_LOOK_SECONDS)
+    return None
+
+
+def _tested(channel: Channel, outcome: Outcome | None) -> Finding:
+    if outcome is None:
+        return Finding(False, Fault("check.not_answered", {"channel": channel.name, "seconds": f"{_WAIT_SECONDS:g}"}))
+    if outcome.result is Result.ACCEPTED:
+        return Finding(True, Fault("check.sent", {"channel": channel.name}))
+    cause = Fault(f"channel.{outcome.cause or Cause.REFUSED}")
+    return Finding(False, Fault("check.not_sent", {"channel": channel.name, "why": cause, "detail": outcome.why}))
 
 
 def _account(account: Account, server_of: Callable[[Account], Server]) -> Iterator[Finding]:

@@ -78,8 +78,9 @@ def demo() -> None:
 
 
 @_mailwatch.command(help=_help("check"))
+@click.option("--send", is_flag=True, help=_help("check_send"))
 @click.pass_context
-def check(ctx: click.Context) -> None:
+def check(ctx: click.Context, send: bool) -> None:
     from mailwatch import check as checking
 
     path, config = _load(ctx)
@@ -90,11 +91,27 @@ def check(ctx: click.Context) -> None:
         say("check.config_good", language, path=path, accounts=len(config.accounts), channels=len(config.channels))
     )
     bad = 0
-    for finding in checking.findings(config, server_of):
+    for finding in checking.findings(config, server_of, send=send):
         click.echo(("  " if finding.is_good else "! ") + say_fault(finding.said, language))
         bad += not finding.is_good
     click.echo(say("check.some_bad", language, n=bad) if bad else say("check.all_good", language))
     ctx.exit(_EXIT_NOT_WELL if bad else 0)
+
+
+@_mailwatch.command(help=_help("status"))
+@click.option("--json", "is_json", is_flag=True, help=_help("json"))
+@click.pass_context
+def status(ctx: click.Context, is_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from mailwatch import config, status
+
+    settings = config.load(_path(ctx), os.environ, with_passwords=False)
+    state, why = status.look(settings, datetime.now(UTC))
+    click.echo(
+        json.dumps(status.as_json(state, why), ensure_ascii=False) if is_json else status.as_text(state, why, settings)
+    )
+    ctx.exit(_EXIT_NOT_WELL if why else 0)
 
 
 @_mailwatch.command(help=_help("run"))

@@ -19,6 +19,7 @@ from typing import Any
 from mailwatch.errors import PassingError, StoreError
 
 FILE_NAME = "mailwatch.sqlite"
+LOCK_NAME = "run.lock"
 _BUSY_SECONDS = 10.0
 
 _MIGRATIONS = {
@@ -57,6 +58,33 @@ _MIGRATIONS = {
     );
     CREATE INDEX outbox_owed ON outbox (channel, number) WHERE settled_at IS NULL;
     CREATE TABLE channel (name TEXT PRIMARY KEY, last_success REAL) WITHOUT ROWID;
+    """,
+    2: """
+    ALTER TABLE folder ADD COLUMN watched_as TEXT;
+    ALTER TABLE channel ADD COLUMN not_before REAL;
+    ALTER TABLE channel ADD COLUMN trying_since REAL;
+    ALTER TABLE channel ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE channel ADD COLUMN failed_at REAL;
+    ALTER TABLE channel ADD COLUMN outcome TEXT;
+    ALTER TABLE channel ADD COLUMN why TEXT;
+    ALTER TABLE channel ADD COLUMN cause TEXT;
+    ALTER TABLE channel ADD COLUMN month TEXT;
+    ALTER TABLE channel ADD COLUMN sent INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN root TEXT;
+    ALTER TABLE outbox ADD COLUMN about TEXT;
+    ALTER TABLE outbox ADD COLUMN first_attempt REAL;
+    CREATE INDEX outbox_by_root ON outbox (root) WHERE root IS NOT NULL;
+    CREATE TABLE fault (
+        key TEXT PRIMARY KEY, fault TEXT NOT NULL, began REAL NOT NULL, told REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE unverified (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, request INTEGER REFERENCES request ON DELETE CASCADE,
+        order_id TEXT, state TEXT NOT NULL
+    );
+    CREATE INDEX unverified_by_state ON unverified (state, at);
+    CREATE INDEX unverified_by_request ON unverified (request);
+    CREATE TABLE counter (name TEXT PRIMARY KEY, total INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE report (name TEXT PRIMARY KEY, at REAL NOT NULL, totals TEXT NOT NULL) WITHOUT ROWID;
     """,
 }
 SCHEMA_VERSION = max(_MIGRATIONS)
@@ -174,7 +202,7 @@ class RunLock:
 
     def __init__(self, folder: Path) -> None:
         """Take the lock. Raises `PassingError` when another `run` holds it, `StoreError` when it can't be written."""
-        path = folder / "run.lock"
+        path = folder / LOCK_NAME
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = path.open("a")

@@ -35,9 +35,9 @@ from mailwatch.mailbox import Server
 from mailwatch.notice import Notice
 from mailwatch.request import ROLLOUT_ZONE, Rollout, Rules
 from mailwatch.secret import Secret
+from mailwatch.services import Outcome, Result
 from mailwatch.store import Store
 from mailwatch.texts import Text
-from mailwatch.transport import Outcome, Result
 from mailwatch.trust import Provider
 from mailwatch.watch import Watch as Watching
 from mailwatch.watch import prepare
@@ -157,7 +157,7 @@ def _config(state_dir: Path, language: Language) -> Config:
     )
     channel = Channel("terminal", Secret(""), frozenset(DEFAULT_SEND), ())
     return Config(
-        watch=Watch(timedelta(days=14), 60, 60, language, zone, state_dir, ""),
+        watch=Watch(timedelta(days=14), 60, 60, language, zone, state_dir, None),
         rules=replace(Rules(), rollout=Rollout(today, 14)),
         templates=template.shipped(),
         accounts=(account,),

@@ -119,6 +119,31 @@ def channel_unusable(channel: str) -> None:
     _write(_ERROR, "channel_unusable", channel=channel)
 
 
+def fault_began(key: str, why: str) -> None:
+    """A fault of the watching began; it is told on the channels."""
+    _write(_ERROR, "fault_began", fault=key, why=why)
+
+
+def fault_over(key: str) -> None:
+    """A fault of the watching is over; it is told on the channels."""
+    _write(_NOTICE, "fault_over", fault=key)
+
+
+def store_fault_told(stage: str) -> None:
+    """The store can't be written (or can again): told on the channels without it."""
+    _write(_ERROR, "store_fault_told", stage=stage)
+
+
+def stood_in(channel: str, rows: int) -> None:
+    """Another channel stands in for one that fails: so many alerts are owed to it as well."""
+    _write(_WARNING, "stood_in", channel=channel, rows=rows)
+
+
+def heartbeat_failed(why: str) -> None:
+    """The heartbeat's URL could not be called."""
+    _write(_WARNING, "heartbeat_failed", why=why)
+
+
 def worker_failed(where: str, error: BaseException, retry_in: float) -> None:
     """A worker met something unforeseen and starts again; the place is named, never the value."""
     trace = error.__traceback__

@@ -88,6 +88,7 @@ class Mailbox:
         self.uidnext = fetched.number(examined.get(b"UIDNEXT"))
         self.exists = fetched.number(examined.get(b"EXISTS")) or 0
         self.has_idle = client.has_capability("IDLE")
+        self.watched_as = folder  # its name in the configuration, where that is a role
         self.is_junk = is_junk_name(folder)
         self._announced = -1
 

@@ -1,4 +1,8 @@
-"""The alerts that are owed: one row for each alert and channel, written with the request, settled after the send."""
+"""What is owed: one row for each alert and channel, written before it is sent, settled after.
+
+A row that another channel stands in for gives a second row with the same `root`; the first that is accepted settles
+both.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,23 @@ import json
 import random
 import sqlite3
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mailwatch import retry, rows
-from mailwatch.alert import Alert
+from mailwatch.alert import TestAlert, Told
 from mailwatch.database import Database
-from mailwatch.notice import Kind
-from mailwatch.trust import Trust
+from mailwatch.fares import Fares
+from mailwatch.services import Outcome, Result
 
 # The reason and the excerpt of a buyer's message live no longer than this (design section 6).
 PRIVATE_FOR = timedelta(hours=24)
 LAPSES_AFTER = timedelta(days=14)
+# A wall clock that jumps back must not make an alert wait for years: a row is never held for longer than this.
+_LONGEST_HOLD = timedelta(days=2)
+_VERIFIED_REQUEST = "(alert ->> 'kind' IN ('request', 'test') AND coalesce(alert ->> 'trust', 'verified') = 'verified')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,88 +34,168 @@ class OutboxEntry:
     """An alert owed to a channel. `id` is the idempotency key where the channel takes one.
 
     `attempts` were begun before; `is_unsure` says that one of them may have been accepted (killed, or no answer).
+    `about`: the key of the fault that it is about, if it is about one.
     """
 
     id: uuid.UUID
     channel: str
-    alert: Alert
+    told: Told
     attempts: int
     is_unsure: bool
+    root: str
+    about: str | None = None
 
 
 class Outbox:
-    """The outbox of one store. Raises `StoreError`."""
+    """The outbox of one store. Raises `StoreError`. What only writes belongs inside the caller's transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.fares = Fares(database)
 
-    def owe(self, request: int | None, alert: dict[str, Any], channels: Iterable[str], now: datetime) -> None:
-        """Owe the alert to each channel; inside the transaction that writes the request."""
+    def owe(
+        self,
+        request: int | None,
+        alert: dict[str, Any],
+        channels: Iterable[str],
+        now: datetime,
+        *,
+        hold_until: datetime | None = None,
+        about: str | None = None,
+    ) -> None:
+        """Owe the alert to each channel, not before `hold_until`; inside the transaction that writes its cause."""
         for name in channels:
             self._database.change(
-                "INSERT INTO outbox (id, channel, request, alert, created_at, next_attempt) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO outbox (id, channel, request, alert, created_at, next_attempt, about)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 *(str(uuid.uuid4()), name, request, json.dumps(alert, ensure_ascii=False)),
-                *(now.timestamp(), now.timestamp()),
+                *(now.timestamp(), hold_until.timestamp() if hold_until else 0.0, about),
             )
 
-    def due(self, channel: str, now: datetime) -> OutboxEntry | None:
-        """The alert to send now.
+    def owe_tests(self, channels: Iterable[str], now: datetime) -> dict[str, uuid.UUID]:
+        """Owe a test alert to each channel; the keys of their rows."""
+        names = list(channels)
+        with self._database.transaction():
+            self.owe(None, rows.news_out(TestAlert(now)), names, now)
+            query = "SELECT channel, max(number), id FROM outbox WHERE settled_at IS NULL GROUP BY channel"
+            return {
+                row["channel"]: uuid.UUID(row["id"]) for row in self._database.all(query) if row["channel"] in names
+            }
 
-        Order is kept: one that waits out a passing failure holds the rest; one refused for good waits alone.
+    def is_accepted(self, key: uuid.UUID) -> bool | None:
+        """Whether the row was accepted; None: it was not tried yet."""
+        row = self._database.one("SELECT outcome FROM outbox WHERE id = ?", str(key))
+        return row["outcome"] == "accepted" if row and row["outcome"] else None
+
+    # ---- one after another, to one channel ----
+
+    def due(
+        self, channel: str, now: datetime, *, only_verified: bool = False, key_seconds: float = 0
+    ) -> OutboxEntry | None:
+        """The alert to send now, in order; one that is held (quiet hours, refused by itself) holds no other.
+
+        `only_verified`: what is left of the month is kept for verified requests. `key_seconds`: for so long after the
+        first attempt a repeat is not delivered twice, and not marked as one.
         """
         row = self._database.one(
-            "SELECT * FROM outbox WHERE channel = ? AND settled_at IS NULL"
-            " AND NOT (outcome IS 'permanent' AND next_attempt > ?) ORDER BY number LIMIT 1",
-            *(channel, now.timestamp()),
+            f"SELECT * FROM outbox WHERE channel = ? AND settled_at IS NULL AND {_DUE}"  # noqa: S608 - constants
+            + (f" AND {_VERIFIED_REQUEST}" if only_verified else "")
+            + " ORDER BY number LIMIT 1",
+            *(channel, now.timestamp(), (now + _LONGEST_HOLD).timestamp()),
         )
-        if row is None or row["next_attempt"] > now.timestamp():
-            return None
-        return OutboxEntry(uuid.UUID(row["id"]), channel, self._alert(row, now), row["attempts"], bool(row["unsure"]))
+        return self._entry(row, now, key_seconds) if row else None
+
+    def entry(self, key: uuid.UUID, now: datetime) -> OutboxEntry | None:
+        """The row of a key, where it is still owed."""
+        row = self._database.one("SELECT * FROM outbox WHERE id = ? AND settled_at IS NULL", str(key))
+        return self._entry(row, now, 0.0) if row else None
 
     def next_due(self, channel: str) -> datetime | None:
-        """When an alert owed to the channel is to be tried next, or None where nothing is owed."""
-        row = self._database.one(
-            "SELECT min(next_attempt) AS at FROM outbox WHERE channel = ? AND settled_at IS NULL"
-            " AND (outcome IS 'permanent' OR number = (SELECT min(number) FROM outbox"
-            " WHERE channel = ? AND settled_at IS NULL AND outcome IS NOT 'permanent'))",
-            *(channel, channel),
-        )
+        """When an alert owed to the channel may go, or None where nothing is owed; in the past: it waits its turn."""
+        query = "SELECT min(next_attempt) AS at FROM outbox WHERE channel = ? AND settled_at IS NULL"
+        row = self._database.one(query, channel)
         return datetime.fromtimestamp(row["at"], UTC) if row and row["at"] is not None else None
 
-    def begin_attempt(self, entry: OutboxEntry) -> None:
+    def begin_attempt(self, entry: OutboxEntry, now: datetime) -> None:
         """Count the attempt before its first byte is sent: after a kill the next one knows that it may be a repeat."""
-        query = "UPDATE outbox SET attempts = attempts + 1, unsure = 1 WHERE id = ?"
+        query = (
+            "UPDATE outbox SET attempts = attempts + 1, unsure = 1, first_attempt = coalesce(first_attempt, ?)"
+            " WHERE id = ?"
+        )
         with self._database.transaction():
-            self._database.change(query, str(entry.id))
+            self._database.change(query, now.timestamp(), str(entry.id))
+            self.fares.began(entry.channel, now)
 
     def settle(self, entry: OutboxEntry, now: datetime) -> None:
-        """The channel accepted the alert; what it said is forgotten."""
+        """The channel accepted the alert: what it said is forgotten, and nobody needs to stand in any more."""
         with self._database.transaction():
-            self._database.change(
-                "UPDATE outbox SET settled_at = ?, outcome = 'accepted', alert = '{}' WHERE id = ?",
-                *(now.timestamp(), str(entry.id)),
-            )
-            self._database.change(
-                "INSERT INTO channel (name, last_success) VALUES (?, ?)"
-                " ON CONFLICT (name) DO UPDATE SET last_success = excluded.last_success",
-                *(entry.channel, now.timestamp()),
-            )
+            self._close("id = ?", "accepted", now, str(entry.id))
+            self._close("(root = ? OR id = ?)", "told elsewhere", now, entry.root, entry.root)
+            self.fares.accepted(entry.channel, now)
 
-    def postpone(self, entry: OutboxEntry, outcome: str, now: datetime, retry_after: float = 0.0) -> float:
-        """The channel did not accept the alert: it stays owed. Returns the seconds until the next attempt.
+    def postpone(self, entry: OutboxEntry, outcome: Outcome, now: datetime) -> float:
+        """The channel did not accept the alert: it stays owed. Returns the seconds until the channel's next attempt.
 
-        `outcome` is `passing`, `permanent` or `ambiguous`; `retry_after`: the least seconds the channel asked for.
+        0: only this alert was refused, and the next may go at once.
         """
+        state = self.fares.of(entry.channel, now)
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
-        own = retry.SEND_PERMANENT if outcome == "permanent" else retry.send_delay(entry.attempts + 1, jitter)
-        delay = max(own, retry_after)
-        is_unsure = entry.is_unsure or outcome == "ambiguous"
+        delay = max(retry.send_delay(outcome.result, state.failures + 1, jitter), outcome.retry_after)
+        is_alone = outcome.result is Result.REFUSED
+        is_unsure = entry.is_unsure or outcome.result is Result.AMBIGUOUS
         with self._database.transaction():
             self._database.change(
                 "UPDATE outbox SET next_attempt = ?, outcome = ?, unsure = ? WHERE id = ?",
-                *(now.timestamp() + delay, outcome, int(is_unsure), str(entry.id)),
+                *(now.timestamp() + delay if is_alone else 0.0, outcome.result, int(is_unsure), str(entry.id)),
             )
-        return delay
+            self.fares.failed(entry.channel, outcome, now, 0.0 if is_alone else delay)
+        return 0.0 if is_alone else delay
+
+    def give_up(self, key: uuid.UUID, now: datetime) -> None:
+        """Close a row that nobody needs any more."""
+        with self._database.transaction():
+            self._close("id = ?", "given up", now, str(key))
+
+    # ---- other channels ----
+
+    def stand_in(
+        self,
+        channel: str,
+        by: Sequence[tuple[str, frozenset[str]]],
+        now: datetime,
+        since: datetime | None,
+        *,
+        kept: bool,
+    ) -> int:
+        """Owe what `channel` owes to the first of `by` (name and kinds) that was not tried yet; how many rows.
+
+        What it refused by itself, what it owes since `since` or longer (None: it does not fail), and with `kept`, where
+        the rest of the month is kept for them, all but verified requests.
+        """
+        waited = "max(created_at, next_attempt) <= ?"
+        failed = self._database.all(
+            "SELECT * FROM outbox WHERE channel = ? AND settled_at IS NULL AND about IS NOT ? AND (outcome IS 'refused'"  # noqa: S608 - constants
+            f" OR next_attempt <= ? AND ({waited} OR ? AND NOT {_VERIFIED_REQUEST})) ORDER BY number",
+            *(channel, f"channel/{channel}", now.timestamp(), since.timestamp() if since else -1.0, kept),
+        )
+        with self._database.transaction():
+            return sum(self._copy(row, by) for row in failed)
+
+    def _copy(self, row: sqlite3.Row, by: Sequence[tuple[str, frozenset[str]]]) -> int:
+        root = row["root"] or row["id"]
+        tried = {each["channel"] for each in self._database.all("SELECT channel FROM outbox WHERE root = ?", root)}
+        kind = json.loads(row["alert"])["kind"]
+        name = next((name for name, kinds in by if name not in tried and _KIND_OF.get(kind, kind) in kinds), None)
+        still_owed = self._database.one("SELECT 1 FROM outbox WHERE id = ? AND settled_at IS NULL", row["id"])
+        if name is None or still_owed is None:
+            return 0
+        self._database.change(
+            "INSERT INTO outbox (id, channel, request, alert, created_at, next_attempt, unsure, root, about)"
+            " VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)",
+            *(str(uuid.uuid4()), name, row["request"], row["alert"], row["created_at"], row["unsure"], root),
+            row["about"],
+        )
+        return 1
 
     def close_removed_channels(self, names: Iterable[str], now: datetime) -> dict[str, int]:
         """Close what is owed to channels that left the configuration; how many rows of each."""
@@ -117,38 +204,42 @@ class Outbox:
         gone = {row["channel"]: row["n"] for row in owed if row["channel"] not in keep}
         with self._database.transaction():
             for name in gone:
-                self._database.change(
-                    "UPDATE outbox SET settled_at = ?, outcome = 'channel removed', alert = '{}'"
-                    " WHERE channel = ? AND settled_at IS NULL",
-                    *(now.timestamp(), name),
-                )
+                self._close("channel = ?", "channel removed", now, name)
         return gone
 
-    def _alert(self, row: sqlite3.Row, now: datetime) -> Alert:
-        stored = json.loads(row["alert"])
-        request = self._database.one("SELECT asked FROM request WHERE id = ?", row["request"])
-        if now.timestamp() - row["created_at"] > PRIVATE_FOR.total_seconds():
-            stored.update(reason=None, excerpt=None)
-        stored.update(
-            kind=Kind(stored["kind"]),
-            trust=Trust(stored["trust"]),
-            received=datetime.fromtimestamp(stored["received"], UTC),
-            items=rows.items_in(stored["items"]),
-            also_mentioned=tuple(stored["also_mentioned"]),
-        )
-        return Alert(
-            **stored,
-            sightings=rows.sightings(self._database, row["request"]) if row["request"] else (),
-            asked=request["asked"] if request else 1,
-            may_be_repeat=bool(row["unsure"]),
-            open_requests=self._open_requests(now),
+    # ---- what is said ----
+
+    def _entry(self, row: sqlite3.Row, now: datetime, key_seconds: float) -> OutboxEntry:
+        first = row["first_attempt"] or now.timestamp()
+        # A stand-in's key is its own: it does not protect against what the first channel may have accepted.
+        is_protected = row["attempts"] and row["root"] is None and 0 <= now.timestamp() - first < key_seconds
+        is_repeat = bool(row["unsure"]) and not is_protected
+        return OutboxEntry(
+            id=uuid.UUID(row["id"]),
+            channel=row["channel"],
+            told=self._told(row, now, is_repeat),
+            attempts=row["attempts"],
+            is_unsure=bool(row["unsure"]),
+            root=row["root"] or row["id"],
+            about=row["about"],
         )
 
-    def _open_requests(self, now: datetime) -> int:
-        """Requests and wishes that are open and have not lapsed, 14 days after the last sighting (design section 4)."""
+    def _told(self, row: sqlite3.Row, now: datetime, is_repeat: bool) -> Told:
+        stored = json.loads(row["alert"])
+        news = rows.news_in(stored, may_be_repeat=is_repeat)
+        if news is not None:
+            return news
+        if now.timestamp() - row["created_at"] > PRIVATE_FOR.total_seconds():
+            stored.update(reason=None, excerpt=None)
+        request = self._database.one("SELECT id, asked FROM request WHERE id = ?", row["request"])
+        return replace(rows.alert_in(self._database, stored, request, is_repeat), open_requests=self.open_requests(now))
+
+    def open_requests(self, now: datetime) -> int:
+        """Requests and wishes that a person was told, are open and have not lapsed, 14 days after the last sighting."""
         row = self._database.one(
             "SELECT count(*) AS n FROM request WHERE state = 'open' AND kind IN ('request', 'wish')"
-            " AND EXISTS (SELECT 1 FROM sighting WHERE sighting.request = request.id AND at > ?)",
+            " AND EXISTS (SELECT 1 FROM sighting WHERE sighting.request = request.id AND at > ?)"
+            " AND NOT EXISTS (SELECT 1 FROM unverified WHERE unverified.request = request.id AND state <> 'told')",
             (now - LAPSES_AFTER).timestamp(),
         )
         return int(row["n"]) if row else 0
@@ -161,3 +252,15 @@ class Outbox:
             with self._database.transaction():
                 forgotten = "json_set(alert, '$.reason', NULL, '$.excerpt', NULL)"
                 self._database.change(f"UPDATE outbox SET alert = {forgotten} WHERE {rest}", since)  # noqa: S608
+
+    def _close(self, which: str, outcome: str, now: datetime, *values: str) -> None:
+        self._database.change(
+            f"UPDATE outbox SET settled_at = ?, outcome = ?, alert = '{{}}' WHERE settled_at IS NULL AND {which}",  # noqa: S608
+            *(now.timestamp(), outcome, *values),
+        )
+
+
+# A row that is held waits for its time, but never for longer than anything is held.
+_DUE = "NOT (next_attempt > ? AND next_attempt < ?)"
+# The morning line goes where digests go.
+_KIND_OF = {"morning": "digest"}

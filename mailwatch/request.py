@@ -70,12 +70,13 @@ class Known:
     """What the store knows of the notice's order, or of its mail.
 
     `is_copy`: a mail with the same content, at least as trusted, is known. `sightings`: those of the order's request,
-    oldest first, empty where there is none.
+    oldest first, empty where there is none. `is_told`: a person was told, not only counted in a digest.
     """
 
     is_copy: bool = False
     state: State = State.OPEN
     sightings: tuple[Sighting, ...] = ()
+    is_told: bool = True
 
 
 NOTHING = Known()
@@ -154,7 +155,7 @@ def _unverified_after_verified(notice: Notice, _at: datetime, known: Known, _rul
 def _verified_now(notice: Notice, at: datetime, known: Known, _rules: Rules) -> Decision | None:
     if notice.trust is not Trust.VERIFIED or _is_verified(known):
         return None
-    if abs(at - known.sightings[0].at) <= VERIFIED_SOON:
+    if known.is_told and abs(at - known.sightings[0].at) <= VERIFIED_SOON:
         return Decision(Action.JOIN, "verified soon after the first alert")
     return Decision(Action.REOPEN, "verified now")
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from mailwatch.services import Result
+
 RECONNECT_FIRST = 1.0
 RECONNECT_CAP = 300.0
 SEND_FIRST = 5.0
 SEND_CAP = 900.0
+# What may have been accepted is repeated more slowly: each repeat may be one too many.
+UNSURE_FIRST = 15.0
+UNSURE_CAP = 3600.0
 SEND_PERMANENT = 3600.0
 
 
@@ -22,9 +27,16 @@ def login_delay(refusals: int) -> float:
     return 720.0 if refusals < 6 else 3600.0
 
 
-def send_delay(attempts: int, jitter: float) -> float:
-    """Seconds until the next attempt to send after `attempts` (>= 1) passing failures: doubling to 15 minutes."""
-    return _doubling(SEND_FIRST, SEND_CAP, attempts, jitter)
+def send_delay(result: Result, failures: int, jitter: float) -> float:
+    """Seconds until the next attempt to send after `failures` (>= 1) in a row, of which the last ended with `result`.
+
+    Passing: doubling to 15 minutes; ambiguous: to an hour; refused and permanent: an hour.
+    """
+    if result in {Result.PERMANENT, Result.REFUSED}:
+        return SEND_PERMANENT
+    if result is Result.AMBIGUOUS:
+        return _doubling(UNSURE_FIRST, UNSURE_CAP, failures, jitter)
+    return _doubling(SEND_FIRST, SEND_CAP, failures, jitter)
 
 
 def _doubling(first: float, cap: float, failures: int, jitter: float) -> float:

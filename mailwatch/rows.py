@@ -6,9 +6,12 @@ import json
 import sqlite3
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
+from mailwatch.alert import Alert, Digest, FaultNews, MorningLine, Stage, TestAlert
 from mailwatch.amazon.details import Item
 from mailwatch.database import Database
+from mailwatch.errors import Fault
 from mailwatch.notice import Kind, Route
 from mailwatch.request import Sighting
 from mailwatch.trust import Trust
@@ -37,4 +40,66 @@ def _sighting(row: sqlite3.Row) -> Sighting:
         trust=Trust(row["trust"]),
         route=Route(row["route"]) if row["route"] else None,
         items=items_in(row["items"]),
+    )
+
+
+def fault_out(fault: Fault) -> dict[str, Any]:
+    """A fault, and those in its fields, as JSON values."""
+    fields = {name: fault_out(value) if isinstance(value, Fault) else value for name, value in fault.fields.items()}
+    return {"key": fault.key, "fields": fields}
+
+
+def fault_in(stored: dict[str, Any]) -> Fault:
+    """A fault from JSON values."""
+    fields = {name: fault_in(value) if isinstance(value, dict) else value for name, value in stored["fields"].items()}
+    return Fault(stored["key"], fields)
+
+
+def news_out(news: FaultNews | Digest | MorningLine | TestAlert) -> dict[str, Any]:
+    """What is told beside the mails, as JSON values; `kind` names it, as a channel's `send` does."""
+    match news:
+        case FaultNews():
+            return {"kind": "fault", "fault": fault_out(news.fault), "stage": news.stage, "at": news.since.timestamp()}
+        case Digest():
+            return {"kind": "digest", "count": news.count, "orders": news.orders, "at": news.since.timestamp()}
+        case MorningLine():
+            numbers = {name: getattr(news, name) for name in ("mails", "known", "open", "missed", "forged")}
+            troubles = [fault_out(trouble) for trouble in news.troubles]
+            return {"kind": "morning", "at": news.since.timestamp(), "troubles": troubles, **numbers}
+        case TestAlert():
+            return {"kind": "test", "at": news.at.timestamp()}
+
+
+def news_in(stored: dict[str, Any], *, may_be_repeat: bool) -> FaultNews | Digest | MorningLine | TestAlert | None:
+    """The same from JSON values; None where it is the alert of a mail."""
+    kind = stored["kind"]
+    if kind not in {"fault", "digest", "morning", "test"}:
+        return None
+    at = datetime.fromtimestamp(stored["at"], UTC)
+    if kind == "fault":
+        return FaultNews(fault_in(stored["fault"]), Stage(stored["stage"]), at, may_be_repeat)
+    if kind == "digest":
+        return Digest(stored["count"], tuple(stored["orders"]), at, may_be_repeat)
+    if kind == "morning":
+        numbers = {name: stored[name] for name in ("mails", "known", "open", "missed", "forged")}
+        troubles = tuple(fault_in(trouble) for trouble in stored["troubles"])
+        return MorningLine(at, **numbers, troubles=troubles, may_be_repeat=may_be_repeat)
+    return TestAlert(at, may_be_repeat)
+
+
+def alert_in(database: Database, stored: dict[str, Any], request: sqlite3.Row | None, is_repeat: bool) -> Alert:
+    """The alert of a mail, with what its request has come to since; the number of open requests is not in it."""
+    facts = {
+        **stored,
+        "kind": Kind(stored["kind"]),
+        "trust": Trust(stored["trust"]),
+        "received": datetime.fromtimestamp(stored["received"], UTC),
+        "items": items_in(stored["items"]),
+        "also_mentioned": tuple(stored["also_mentioned"]),
+    }
+    return Alert(
+        **facts,
+        sightings=sightings(database, request["id"]) if request else (),
+        asked=request["asked"] if request else 1,
+        may_be_repeat=is_repeat,
     )

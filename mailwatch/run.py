@@ -56,7 +56,7 @@ def _signals_wait() -> Iterator[None]:
 
 
 def _start(config: Config, server_of: ServerOf) -> Watch:
-    watch = Watch(config, server_of, lambda channel: transport.sender(channel.url))
+    watch = Watch(config, server_of, lambda channel: transport.sender(channel.url), ping=transport.ping)
     watch.start()
     log.started(__version__, len(config.accounts), len(config.channels))
     threading.Thread(target=_warm_up, args=(config, watch), name="warm-up", daemon=True).start()

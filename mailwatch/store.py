@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from mailwatch import request, rows
+from mailwatch.alert import is_urgent
 from mailwatch.amazon.details import Item
 from mailwatch.database import Database
+from mailwatch.episode import Episodes
+from mailwatch.health import FolderHealth
 from mailwatch.notice import Kind, Notice
 from mailwatch.outbox import Outbox
+from mailwatch.report import Reports
 from mailwatch.request import Action, Decision, Known, Rules, Sighting, State
 from mailwatch.trust import Trust
 
@@ -81,6 +85,8 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.outbox = Outbox(database)
+        self.episodes = Episodes(database, self.outbox)
+        self.reports = Reports(database, self.outbox)
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -115,15 +121,38 @@ class Store:
         at = datetime.fromtimestamp(row["last_good_search"], UTC) if row["last_good_search"] else None
         return FolderState(row["uidvalidity"], row["floor"], at)
 
-    def start_folder(self, account: str, folder: str, uidvalidity: int | None, floor: int, mode: str) -> None:
-        """Remember a folder's present UIDVALIDITY, floor and mode."""
+    def start_folder(
+        self, account: str, folder: str, uidvalidity: int | None, floor: int, mode: str, watched_as: str | None = None
+    ) -> None:
+        """Remember a folder's present UIDVALIDITY, floor and mode. `watched_as`: its name in the configuration."""
         with self._database.transaction():
             self._database.change(
-                "INSERT INTO folder (account, folder, uidvalidity, floor, mode) VALUES (?, ?, ?, ?, ?)"
+                "INSERT INTO folder (account, folder, uidvalidity, floor, mode, watched_as) VALUES (?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (account, folder) DO UPDATE SET uidvalidity = excluded.uidvalidity,"
-                " floor = excluded.floor, mode = excluded.mode",
-                *(account, folder, uidvalidity, floor, mode),
+                " floor = excluded.floor, mode = excluded.mode, watched_as = excluded.watched_as",
+                *(account, folder, uidvalidity, floor, mode, watched_as or folder),
             )
+
+    def folder_absent(self, account: str, watched_as: str, now: datetime) -> None:
+        """The server has no such folder, and that is well: the account has no junk folder."""
+        self.start_folder(account, watched_as, None, 0, "absent")
+        self.good_search(account, watched_as, now)
+
+    def folders(self) -> list[FolderHealth]:
+        """Every folder that was ever watched, under its name in the configuration, the latest searched last."""
+        found = self._database.all("SELECT * FROM folder ORDER BY last_good_search IS NOT NULL, last_good_search")
+        return [
+            FolderHealth(
+                account=row["account"],
+                folder=row["watched_as"] or row["folder"],
+                mode=row["mode"],
+                last_good_search=datetime.fromtimestamp(row["last_good_search"], UTC)
+                if row["last_good_search"]
+                else None,
+                mails_seen=row["mails_seen"],
+            )
+            for row in found
+        ]
 
     def good_search(self, account: str, folder: str, now: datetime) -> None:
         """A search was complete, and every unseen mail is recorded."""
@@ -138,6 +167,11 @@ class Store:
         for row in self._database.all(query, account, folder, uidvalidity):
             found.setdefault(row["uid"], set()).add((row["received"], row["size"]))
         return found
+
+    def vanished(self) -> None:
+        """A mail was gone before it could be read: the morning line counts it."""
+        with self._database.transaction():
+            self.reports.count("missed")
 
     def mails_seen(self) -> int:
         """How many mails of all folders are recorded."""
@@ -163,11 +197,17 @@ class Store:
                     self._insert_mail(mail)
 
     def record(
-        self, reading: Reading, rules: Rules, channels: Iterable[tuple[str, frozenset[str]]], now: datetime
+        self,
+        reading: Reading,
+        rules: Rules,
+        channels: Iterable[tuple[str, frozenset[str]]],
+        now: datetime,
+        hold_until: datetime | None = None,
     ) -> list[Recorded]:
         """Decide on a candidate mail and write everything that follows, in one transaction.
 
-        `channels`: name and the kinds it is sent. A mail recorded before gives an empty list.
+        `channels`: name and the kinds it is owed; `hold_until`: the end of the quiet hours, for what is not urgent.
+        A mail recorded before gives an empty list.
         """
         wanted = list(channels)
         with self._database.transaction():
@@ -178,9 +218,13 @@ class Store:
             recorded = []
             for notice in reading.notices:
                 decision, number = self._record_notice(notice, reading, is_copy, rules)
-                if decision.alerts or _is_news_of_cancelling(notice, decision):
+                if notice.trust is Trust.FORGED:
+                    self.reports.count("forged")
+                is_told = decision.alerts or _is_news_of_cancelling(notice, decision)
+                if is_told and self.reports.may_be_single(notice, number, now):
                     names = [name for name, kinds in wanted if notice.kind in kinds]
-                    self.outbox.owe(number, _facts(notice, reading, decision), names, now)
+                    hold = None if is_urgent(notice.kind) else hold_until
+                    self.outbox.owe(number, _facts(notice, reading, decision), names, now, hold_until=hold)
                 recorded.append(Recorded(notice, decision))
             return recorded
 
@@ -215,7 +259,8 @@ class Store:
         if row is None:
             return Known(is_copy=is_copy)
         asked = [each for each in rows.sightings(self._database, row["id"]) if each.kind in _ASKS]
-        return Known(is_copy=is_copy, state=State(row["state"]), sightings=tuple(asked))
+        is_told = self.reports.was_told(row["id"])
+        return Known(is_copy=is_copy, state=State(row["state"]), sightings=tuple(asked), is_told=is_told)
 
     def _without_titles(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Titles are not kept (design section 6): a keyed hash of how one begins tells the same item from another."""

@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from beds import dovecot as dovecot_bed
-from beds import imap_text, mime, misbehave, wire
+from beds import imap_text, mime, misbehave, services, wire
 from beds.dovecot import Dovecot
-from beds.recorder import Recorder
+from beds.recorder import Answer, Recorder
 from beds.scripted import ScriptedImap
 from beds.tap import Tap
 
@@ -288,6 +290,216 @@ def test_the_recorder_survives_a_client_that_dies_in_the_middle() -> None:
         assert recorder.requests() == []
         with pytest.raises(TimeoutError):
             recorder.wait_for(1, 0.01)
+
+
+def test_the_recorder_knows_how_it_answered() -> None:
+    with Recorder() as recorder:
+        recorder.plan("/", 500, (202, {}, b""), ("slow", 0), "close", 200)
+        for _ in range(3):
+            post(recorder, "/a")
+        with pytest.raises(http.client.RemoteDisconnected):
+            post(recorder, "/a")
+        post(recorder, "/b")
+        assert [request.status for request in recorder.requests()] == [500, 202, 200, None, 200]
+        assert [request.answer for request in recorder.delivered("/a")] == [(202, {}, b""), ("slow", 0)]
+        assert {request.host for request in recorder.requests()} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(("answer", "head"), [("drip", b"HTTP/1.1 200 OK"), ("drip-header", b"H")])
+def test_an_answer_may_drip(answer: Any, head: bytes) -> None:
+    with Recorder() as recorder:
+        recorder.plan("/", (answer, 0.001), (answer, 600))
+        assert post(recorder, "/") == (200, b"ok")
+        for ends in (lambda client: client.shutdown(socket.SHUT_WR), lambda client: recorder.stop()):
+            with socket.create_connection(("127.0.0.1", recorder.port), 5) as client:
+                client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                text = client.recv(1)
+                while b"\r\n\r\no" not in text and answer == "drip":
+                    text += client.recv(1)
+                assert text.startswith(head)
+                client.settimeout(0.05)
+                with pytest.raises(TimeoutError):
+                    client.recv(1)
+                client.settimeout(5)
+                ends(client)
+                assert client.recv(1) == b""
+
+
+# Recorder.https
+
+
+@pytest.fixture
+def slack_and_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+    with Recorder.https(tmp_path) as recorder:
+        use(recorder, monkeypatch)
+        yield recorder
+
+
+def use(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in recorder.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+def push(key: str = "", path: str = "/v2/bot/message/push") -> int:
+    headers = {"X-Line-Retry-Key": key} if key else {}
+    return requests.post(f"https://api.line.me{path}", json={"to": "U1"}, headers=headers, timeout=5).status_code
+
+
+def test_the_https_recorder_stands_in_for_the_services(
+    slack_and_others: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: set[str] = set()
+    look_up = socket.getaddrinfo
+
+    def noted(host: str, *rest: Any) -> Any:
+        looked_up.add(host)
+        return look_up(host, *rest)
+
+    monkeypatch.setattr(socket, "getaddrinfo", noted)
+    answers = {host: requests.post(f"https://{host}/a", json={"a": 1}, timeout=5) for host in services.HOSTS}
+    assert {host: answer.status_code for host, answer in answers.items()} == {
+        "hooks.slack.com": 200,
+        "slack.com": 200,
+        "api.line.me": 200,
+        "api.twilio.com": 201,
+        "discord.com": 204,
+    }
+    assert answers["hooks.slack.com"].text == "ok"
+    assert answers["slack.com"].json() == {"ok": True, "channel": "C1", "ts": "1.1"}
+    assert answers["api.line.me"].json() == {"sentMessages": [{"id": "461230966842064897", "quoteToken": "q"}]}
+    assert answers["api.twilio.com"].json()["status"] == "queued"
+    assert answers["discord.com"].content == b""
+    assert [request.host for request in slack_and_others.delivered()] == list(services.HOSTS)
+    assert {(request.path, str(request.json)) for request in slack_and_others.posts()} == {("/a", "{'a': 1}")}
+    assert looked_up == {"127.0.0.1"}
+
+
+def test_a_connection_through_the_tunnel_is_kept(slack_and_others: Recorder) -> None:
+    with requests.Session() as client:
+        for body in (b"one", b"two" * 100_000):
+            assert client.post("https://slack.com/api/a", data=body, timeout=5).json()["ok"]
+        assert [len(request.body) for request in slack_and_others.wait_for(2, path="slack.com/api")] == [3, 300_000]
+        slack_and_others.stop()
+        with pytest.raises(requests.ConnectionError):
+            client.get("https://slack.com/", timeout=5)
+    slack_and_others.start()
+    assert requests.get("https://slack.com/", timeout=5).ok
+
+
+def test_it_takes_the_environment_for_https_and_nothing_else(tmp_path: Path) -> None:
+    with Recorder.https(tmp_path) as recorder:
+        assert recorder.environment() == {
+            **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), f"http://127.0.0.1:{recorder.port}"),
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), ""),
+            "REQUESTS_CA_BUNDLE": str(tmp_path / "ca.pem"),
+        }
+        assert post(recorder, "/plain") == (200, b"ok")
+    with Recorder() as plain:
+        with pytest.raises(ValueError, match="https"):
+            plain.environment()
+        with pytest.raises(requests.exceptions.ProxyError):
+            requests.get("https://slack.com/", proxies={"https": plain.http_url()}, timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [("wronghost", "mismatch"), ("selfsigned", "self[- ]signed"), ("expired", "has expired")]
+)
+def test_a_client_refuses_a_bad_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, why: str
+) -> None:
+    with Recorder.https(tmp_path, kind) as recorder:
+        use(recorder, monkeypatch)
+        with pytest.raises(requests.exceptions.SSLError, match=why):
+            push()
+        wire.wait_until(lambda: recorder.refused_tls == 1, 5)
+        assert recorder.requests() == []
+        assert recorder.broken == 0
+
+
+def test_a_client_refuses_a_certificate_for_a_host_it_does_not_name(slack_and_others: Recorder) -> None:
+    with pytest.raises(requests.exceptions.SSLError, match="mismatch"):
+        requests.get("https://slack.example/", timeout=5)
+    wire.wait_until(lambda: slack_and_others.refused_tls == 1, 5)
+
+
+def test_a_plan_may_name_a_host(slack_and_others: Recorder) -> None:
+    slack_and_others.plan("/", 503)
+    slack_and_others.plan("/v2/bot/message/push", 502)
+    slack_and_others.plan("api.line.me", 429, 200)
+    slack_and_others.plan("https://api.line.me/v2/bot/info", 401)
+    assert [push(), push(), push(path="/v2/bot/info")] == [429, 200, 401]
+    assert requests.get("https://slack.com/", timeout=5).status_code == 503
+    assert [len(slack_and_others.requests(path)) for path in ("api.line.me", "slack.com", "/v2", "/")] == [3, 1, 3, 4]
+    assert [request.path for request in slack_and_others.delivered("api.line.me")] == ["/v2/bot/message/push"]
+
+
+@pytest.mark.parametrize("honours", [True, False])
+def test_line_takes_a_retry_key_once(slack_and_others: Recorder, honours: bool) -> None:
+    slack_and_others.honours_retry_key = honours
+    slack_and_others.plan("api.line.me", 500, ("drip-header", 600), 200)
+    assert push("key-1") == 500
+    with pytest.raises(requests.ReadTimeout):
+        requests.post(
+            "https://api.line.me/v2/bot/message/push", headers={"X-Line-Retry-Key": "key-1"}, timeout=(5, 0.1)
+        )
+    assert [push("key-1"), push("key-2"), push(), push()] == [409 if honours else 200, 200, 200, 200]
+    assert [request.retry_key for request in slack_and_others.repeats] == (["key-1"] if honours else [])
+    keys = [request.retry_key for request in slack_and_others.delivered("api.line.me")]
+    assert keys == ["key-1", *([] if honours else ["key-1"]), "key-2", None, None]
+
+
+def test_the_refusal_of_a_retry_key_says_why(slack_and_others: Recorder) -> None:
+    headers = {"X-Line-Retry-Key": "key-1"}
+    first, second = (requests.post("https://api.line.me/v2", headers=headers, timeout=5) for _ in range(2))
+    assert (first.status_code, second.status_code) == (200, 409)
+    assert second.json() == {"message": "The retry key is already accepted"}
+    slack_and_others.plan("https://api.line.me/v2", "close")
+    with pytest.raises(requests.ConnectionError):
+        requests.post("https://api.line.me/v2", headers=headers, timeout=5)
+    assert [request.status for request in slack_and_others.posts()] == [200, 409, None]
+    assert len(slack_and_others.delivered()) == len(slack_and_others.repeats) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ("reset", "Connection reset|Remote end closed"),  # some versions of ssl take an RST for a FIN
+        ("close", "Remote end closed"),
+        ("hang", "Read timed out"),
+        (("slow", 600), "Read timed out"),
+        (("drip-header", 600), "Read timed out"),
+        (("drip", 600), "Read timed out"),
+    ],
+)
+def test_the_https_recorder_fails_as_planned(slack_and_others: Recorder, answer: Answer, fault: str) -> None:
+    slack_and_others.plan("slack.com", answer, 200)
+    with pytest.raises(requests.RequestException, match=fault):
+        requests.get("https://slack.com/", timeout=(5, 0.1))
+    assert requests.get("https://slack.com/", timeout=5).json()["ok"]
+
+
+def test_a_reset_within_the_tunnel_is_one(slack_and_others: Recorder) -> None:
+    slack_and_others.plan("slack.com", "reset")
+    context = ssl.create_default_context(cafile=slack_and_others.environment()["REQUESTS_CA_BUNDLE"])
+    with socket.create_connection(("127.0.0.1", slack_and_others.port), 5) as connection:
+        connection.sendall(b"CONNECT slack.com:443 HTTP/1.1\r\n\r\n")
+        assert connection.recv(100) == b"HTTP/1.1 200 Connection established\r\n\r\n"
+        with context.wrap_socket(connection, server_hostname="slack.com") as tunnel:
+            tunnel.sendall(b"GET / HTTP/1.1\r\nHost: slack.com:443\r\n\r\n")
+            with pytest.raises(ConnectionResetError):
+                list(iter(lambda: socket.socket.recv(tunnel, 4096), b""))
+    assert slack_and_others.requests("slack.com")[0].status is None
+
+
+def test_an_answer_may_drip_through_the_tunnel(slack_and_others: Recorder) -> None:
+    slack_and_others.plan("/", ("drip", 0.001), ("drip-header", 0.001), ("drip", 600))
+    for _ in range(2):
+        assert requests.get("https://slack.com/", timeout=5).json()["ok"]
+    with requests.get("https://slack.com/", timeout=5, stream=True) as answer:
+        assert answer.status_code == 200
+        assert next(answer.iter_content(1)) == b"{"
+        assert slack_and_others._server._open
+    wire.wait_until(lambda: not slack_and_others._server._open, 5, "the end of every connection")
 
 
 # Tap

@@ -14,8 +14,8 @@ from beds.wire import free_port
 
 from mailwatch import transport
 from mailwatch.secret import Secret
+from mailwatch.services import Outcome, Result
 from mailwatch.texts import Text
-from mailwatch.transport import Outcome, Result
 
 # apprise imports `imghdr` on 3.11 and 3.12, which warns.
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::DeprecationWarning")]

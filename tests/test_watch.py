@@ -29,9 +29,10 @@ from mailwatch.mailbox import Server
 from mailwatch.message import Message
 from mailwatch.notice import Notice
 from mailwatch.secret import Secret
+from mailwatch.services import Outcome, Result
 from mailwatch.store import Store
 from mailwatch.texts import Text
-from mailwatch.transport import Outcome, Result, Sender
+from mailwatch.transport import Sender
 from mailwatch.watch import Watch, loop, search
 from mailwatch.watch.channel import ChannelWorker
 from mailwatch.watch.folder import FolderWorker

@@ -6,7 +6,7 @@ needed, so that a changed one counts without a restart.
 """
 
 from mailwatch.config.file import find, language_of, load
-from mailwatch.config.model import DEFAULT_SEND, Account, Channel, Config, Heartbeat, Watch
+from mailwatch.config.model import DEFAULT_SEND, Account, Channel, Config, Heartbeat, Watch, audience
 from mailwatch.config.source import Source
 from mailwatch.config.values import parse_duration
 
@@ -18,6 +18,7 @@ __all__ = [
     "Heartbeat",
     "Source",
     "Watch",
+    "audience",
     "find",
     "language_of",
     "load",

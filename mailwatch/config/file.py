@@ -7,12 +7,12 @@ import re
 import ssl
 import stat
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from mailwatch import toml
+from mailwatch import services, toml
 from mailwatch.amazon import template
 from mailwatch.amazon.template import Templates
 from mailwatch.catalogue import LANGUAGES, Language, preferred
@@ -21,6 +21,7 @@ from mailwatch.config.source import Source
 from mailwatch.config.values import Values, shown
 from mailwatch.errors import ConfigurationError, Fault
 from mailwatch.request import Rollout, Rules
+from mailwatch.schedule import Hours
 from mailwatch.secret import Secret
 from mailwatch.trust import Provider
 
@@ -85,13 +86,13 @@ def _read(path: Path) -> dict[str, Any]:
 _SECTIONS = {"watch", "rollout", "accounts", "channels", "heartbeat"}
 _WATCH_KEYS = {
     "lookback_days", "poll_seconds", "idle_seconds", "language", "time_zone", "merge_within", "state_dir", "templates",
-    "morning_line",
+    "morning_line", "quiet_hours",
 }  # fmt: skip
 _ACCOUNT_KEYS = {
     "name", "provider", "host", "port", "tls", "ca_file", "authserv_id", "received_by", "user", "folders", "seller",
     *PASSWORD_KEYS,
 }  # fmt: skip
-_CHANNEL_KEYS = {"name", "send", "fallback_for", *URL_KEYS}
+_CHANNEL_KEYS = {"name", "send", "fallback_for", "monthly_limit", *URL_KEYS}
 _HEARTBEAT_KEYS = {"every", *URL_KEYS}
 
 
@@ -123,9 +124,6 @@ class _Reader(Values):
 
     def _watch(self, table: dict[str, Any]) -> Watch:
         self.known(table, _WATCH_KEYS, "watch.")
-        morning = self.text(table, "watch.morning_line", "08:00", may_be_empty=True)
-        if morning and not _TIME.match(morning):
-            self.fault("config.not_time", "watch.morning_line", value=morning)
         return Watch(
             lookback=timedelta(days=self.number(table, "watch.lookback_days", 14, 1, 365)),
             poll_seconds=self.number(table, "watch.poll_seconds", 60, 5, 3600),
@@ -133,8 +131,26 @@ class _Reader(Values):
             language="en" if self.choice(table, "watch.language", LANGUAGES, "ja") == "en" else "ja",
             time_zone=self.zone(self.text(table, "watch.time_zone", "Asia/Tokyo")),
             state_dir=self._state_dir(table),
-            morning_line=morning,
+            morning_line=self._time(table, "watch.morning_line", "08:00"),
+            quiet_hours=self._hours(table, "watch.quiet_hours"),
         )
+
+    def _time(self, table: dict[str, Any], where: str, default: str) -> time | None:
+        given = self.text(table, where, default, may_be_empty=True)
+        if given and not _TIME.match(given):
+            self.fault("config.not_time", where, value=given)
+            return None
+        return time.fromisoformat(given) if given else None
+
+    def _hours(self, table: dict[str, Any], where: str) -> Hours | None:
+        given = self.text(table, where, "", may_be_empty=True)
+        start, _, end = (part.strip() for part in given.partition("-"))
+        if not given:
+            return None
+        if not (_TIME.match(start) and _TIME.match(end)) or start == end:
+            self.fault("config.not_hours", where, value=given)
+            return None
+        return Hours(time.fromisoformat(start), time.fromisoformat(end))
 
     def _rules(self) -> Rules:
         table = self.table("rollout")
@@ -221,7 +237,9 @@ class _Reader(Values):
         for kind in send:
             if kind not in KINDS:
                 self.fault("config.unknown_kind", f"{where}send", value=kind, known=", ".join(KINDS))
-        return Channel(name, url, frozenset(send), self.texts(table, f"{where}fallback_for", ()))
+        fallback_for = self.texts(table, f"{where}fallback_for", ())
+        limit = self.whole(table, f"{where}monthly_limit", services.of(url.reveal()).monthly_limit, 0, 1_000_000)
+        return Channel(name, url, frozenset(send), fallback_for, limit)
 
     def _heartbeat(self, table: dict[str, Any]) -> Heartbeat:
         self.known(table, _HEARTBEAT_KEYS, "heartbeat.")
@@ -237,6 +255,8 @@ class _Reader(Values):
             for other in channel.fallback_for:
                 if other not in names or other == channel.name:
                     self.fault("config.unknown_channel", f"channels.{channel.name}.fallback_for", value=other)
+        if channels and all(channel.fallback_for for channel in channels):
+            self.fault("config.only_stand_ins", "channels")
 
     # ---- secrets ----
 
@@ -308,4 +328,4 @@ def _channel_problem(url: str) -> str | None:
         return "config.url_verify"
     if options.get("format", "text") != "text":
         return "config.url_format"
-    return None
+    return services.of(url).problem(url)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from mailwatch import services
 from mailwatch.amazon.template import Templates
 from mailwatch.catalogue import Language
 from mailwatch.config.source import Source
 from mailwatch.request import Rules
+from mailwatch.schedule import Hours
 from mailwatch.secret import Secret
+from mailwatch.services import Service
 from mailwatch.trust import Provider
 
 KINDS = ("request", "wish", "possible", "unreadable", "cancelled", "fault", "digest")
@@ -28,7 +32,8 @@ class Watch:
     language: Language
     time_zone: ZoneInfo
     state_dir: Path
-    morning_line: str
+    morning_line: time | None
+    quiet_hours: Hours | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,12 @@ class Channel:
     url: Secret
     send: frozenset[str]
     fallback_for: tuple[str, ...]
+    monthly_limit: int = 0
+
+    @property
+    def service(self) -> Service:
+        """What is known of the service behind its URL."""
+        return services.of(self.url.reveal())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +90,13 @@ class Config:
     accounts: tuple[Account, ...]
     channels: tuple[Channel, ...]
     heartbeat: Heartbeat | None = None
+
+
+def audience(channels: Iterable[Channel]) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Each channel's name and the kinds that are owed to it in the first place.
+
+    A stand-in gets only what no other channel is sent; the rest comes to it when another fails.
+    """
+    channels = tuple(channels)
+    told = frozenset[str]().union(*(channel.send for channel in channels if not channel.fallback_for))
+    return tuple((c.name, c.send - told if c.fallback_for else c.send) for c in channels)

@@ -5,14 +5,26 @@ from __future__ import annotations
 import random
 
 from mailwatch import log, retry, texts
+from mailwatch.alert import Alert
 from mailwatch.clock import Clock
-from mailwatch.config import Channel, Config
-from mailwatch.errors import StoreError
+from mailwatch.config import Channel, Config, audience
+from mailwatch.episode import CHANNEL
+from mailwatch.errors import Fault, StoreError
+from mailwatch.outbox import OutboxEntry
+from mailwatch.services import Cause, Outcome, Result
 from mailwatch.store import Store
-from mailwatch.transport import Result
+from mailwatch.transport import Sender
 from mailwatch.watch.signals import SenderOf, Signals, why
 
-_OWED_SECONDS = 30.0
+# How often the outbox is looked at where nobody says that something is owed: a `check --send` beside us can't.
+_LOOK_SECONDS = 10.0
+# Of a monthly quota so many are kept for verified requests (design section 6), and at most half of it.
+_KEPT_OF_MONTH = 50
+
+
+def kept_of_month(limit: int) -> int:
+    """How many messages of a monthly limit are kept for verified requests."""
+    return min(_KEPT_OF_MONTH, limit // 2)
 
 
 class ChannelWorker:
@@ -21,22 +33,23 @@ class ChannelWorker:
     def __init__(self, config: Config, channel: Channel, sender_of: SenderOf, signals: Signals, clock: Clock) -> None:
         self.name = f"channel/{channel.name}"
         self._config = config
-        self._channel = channel.name
+        self._channel = channel
         self._send = sender_of(channel)
         self._signals = signals
         self._owed = signals.owed[channel.name]
         self._clock = clock
+        self._wait_until: float | None = None
+        self._failures = 0
 
     def run(self) -> None:
         """Send what is due and wait for more, until told to stop."""
-        failures = 0
         while not self._signals.stop.is_set():
             try:
                 self._work()
                 return
             except Exception as fault:  # noqa: BLE001 - the one broad except: a worker never dies
-                failures += 1
-                delay = retry.reconnect_delay(failures, random.random())  # noqa: S311 - jitter
+                self._failures += 1
+                delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
                 if isinstance(fault, StoreError):
                     log.store_failed(self.name, why(fault), delay)
                 else:
@@ -48,31 +61,75 @@ class ChannelWorker:
         try:
             while not self._signals.stop.is_set():
                 self._owed.clear()
-                store.outbox.forget_private(self._clock.now())
-                if not self._send_one(store):
-                    self._clock.wait(self._owed, self._pause(store))
+                self._clock.wait(self._owed, self.step(store))
         finally:
             store.close()
 
-    def _pause(self, store: Store) -> float:
-        due = store.outbox.next_due(self._channel)
-        seconds = (due - self._clock.now()).total_seconds() if due else _OWED_SECONDS
-        return min(max(seconds, 0.1), _OWED_SECONDS)
-
-    def _send_one(self, store: Store) -> bool:
-        """Send the alert that is due; whether there was one."""
-        entry = store.outbox.due(self._channel, self._clock.now())
+    def step(self, store: Store) -> float:
+        """Send the alert that is due, if one is; the seconds until the next step."""
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        if self._wait_until is None:
+            # After a start: what was left of the wait that an earlier run had to keep.
+            held = store.outbox.fares.of(self._channel.name, now).not_before
+            left = (held - now).total_seconds() if held else 0.0
+            self._wait_until = monotonic + min(max(left, 0.0), retry.SEND_PERMANENT)
+        if monotonic < self._wait_until:
+            return min(self._wait_until - monotonic, _LOOK_SECONDS)
+        store.outbox.forget_private(now)
+        entry = store.outbox.due(
+            self._channel.name,
+            now,
+            only_verified=self._is_rationed(store),
+            key_seconds=self._channel.service.key_seconds,
+        )
         if entry is None:
+            return self._pause(store)
+        outcome, delay = deliver(store, self._config, self._channel, self._send, entry, self._clock)
+        self._failures = 0
+        if outcome.result is not Result.ACCEPTED:
+            self._wait_until = self._clock.monotonic() + delay
+            self._signals.trouble.set()
+        self._signals.wake_channels(besides=self._channel.name)
+        return 0.0
+
+    def _is_rationed(self, store: Store) -> bool:
+        limit = self._channel.monthly_limit
+        if not limit:
             return False
-        watch = self._config.watch
-        text = texts.alert(entry.alert, watch.language, watch.time_zone)
-        store.outbox.begin_attempt(entry)
-        outcome = self._send(text, entry.id)
-        order_id = entry.alert.order_id or "-"
-        if outcome.result is Result.ACCEPTED:
-            store.outbox.settle(entry, self._clock.now())
-            log.alert_sent(self._channel, str(entry.id), order_id, entry.attempts + 1)
-        else:
-            delay = store.outbox.postpone(entry, outcome.result, self._clock.now(), outcome.retry_after)
-            log.alert_failed(self._channel, str(entry.id), outcome.result, outcome.why, delay)
-        return True
+        sent = store.outbox.fares.of(self._channel.name, self._clock.now()).sent_this_month
+        return sent >= limit - kept_of_month(limit)
+
+    def _pause(self, store: Store) -> float:
+        due = store.outbox.next_due(self._channel.name)
+        left = (due - self._clock.now()).total_seconds() if due else 0.0
+        return left if 0.0 < left < _LOOK_SECONDS else _LOOK_SECONDS
+
+
+def deliver(
+    store: Store, config: Config, channel: Channel, send: Sender, entry: OutboxEntry, clock: Clock
+) -> tuple[Outcome, float]:
+    """One attempt, its outcome on disk, and what it means for the channel's episode; (outcome, seconds to wait)."""
+    watch, key, told_to = config.watch, CHANNEL + channel.name, audience(config.channels)
+    text = texts.word(entry.told, channel.service.form, watch.language, watch.time_zone)
+    store.outbox.begin_attempt(entry, clock.now())
+    outcome = send(text, entry.id)
+    if outcome.result is Result.ACCEPTED:
+        store.outbox.settle(entry, clock.now())
+        order_id = entry.told.order_id if isinstance(entry.told, Alert) else None
+        log.alert_sent(channel.name, str(entry.id), order_id or "-", entry.attempts + 1)
+        if store.episodes.end(key, told_to, clock.now()):
+            log.fault_over(key)
+        return outcome, 0.0
+    delay = store.outbox.postpone(entry, outcome, clock.now())
+    log.alert_failed(channel.name, str(entry.id), outcome.result, outcome.why, delay)
+    if outcome.result in {Result.PERMANENT, Result.REFUSED}:
+        # A person must act: told on the others at once.
+        fault = channel_fault(channel.name, outcome.cause or Cause.REFUSED)
+        if store.episodes.begin(key, fault, told_to, clock.now()):
+            log.fault_began(key, outcome.why)
+    return outcome, delay
+
+
+def channel_fault(name: str, cause: Cause) -> Fault:
+    """The fault of a channel that does not accept."""
+    return Fault("fault.channel", {"channel": name, "why": Fault(f"channel.{cause}")})

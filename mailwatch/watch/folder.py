@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 
 from mailwatch import log, mailbox, retry
 from mailwatch.clock import Clock
-from mailwatch.config import Account, Config
-from mailwatch.errors import ConfigurationError, FolderMissing, LoginRefused, MailwatchError, StoreError, Unreachable
+from mailwatch.config import Account, Config, audience
+from mailwatch.errors import (
+    ConfigurationError,
+    Fault,
+    FolderMissing,
+    LoginRefused,
+    MailwatchError,
+    StoreError,
+    Unreachable,
+)
 from mailwatch.mailbox import Mailbox
 from mailwatch.store import Store
 from mailwatch.watch.search import Search
@@ -60,6 +69,9 @@ class FolderWorker:
         logins: Logins | None = None,
     ) -> None:
         self.name = f"{account.name}/{folder}"
+        self._login_key = f"login/{account.name}"
+        self._folder_key = f"folder/{account.name}/{folder}"
+        self._audience = audience(config.channels)
         self._config = config
         self._account = account
         self._folder = folder
@@ -115,6 +127,12 @@ class FolderWorker:
         elif isinstance(fault, FolderMissing):
             delay = retry.RECONNECT_CAP
             log.folder_missing(self._account.name, self._folder, why(fault), delay)
+            missing: dict[str, str | Fault] = {
+                "account": self._account.name,
+                "folder": self._folder,
+                "why": fault.fault,
+            }
+            self._began_fault(self._folder_key, Fault("fault.folder", missing))
         else:
             delay = max(delay, fault.wait_seconds if isinstance(fault, Unreachable) else 0.0)
             log.disconnected(self._account.name, self._folder, why(fault), delay)
@@ -149,13 +167,16 @@ class FolderWorker:
             name = client.resolve(self._folder)
             if name is not None:
                 folder = client.examine(name)
+                folder.watched_as = self._folder
                 folder.is_junk = folder.is_junk or self._folder.lower() == mailbox.JUNK.lower()
+                self._fault_over(self._folder_key)
                 return folder
         except BaseException:
             client.connection.shutdown()
             raise
         client.connection.shutdown()
         log.junk_missing(self._account.name)
+        self._with_store(lambda store: store.folder_absent(self._account.name, self._folder, self._clock.now()))
         self._clock.wait(self._signals.stop, 3600.0)
         return None
 
@@ -168,12 +189,43 @@ class FolderWorker:
         except (LoginRefused, ConfigurationError) as fault:
             delay = self._logins.done(refused=True)
             log.login_refused(self._account.name, self._folder, why(fault), delay)
+            refused: dict[str, str | Fault] = {"account": self._account.name, "why": fault.faults[0]}
+            self._began_fault(self._login_key, Fault("fault.login", refused))
             raise
         except BaseException:
             self._logins.done(refused=False)
             raise
         self._logins.done(refused=False)
+        self._fault_over(self._login_key)
         return client
+
+    # ---- what a person is told ----
+
+    def _began_fault(self, key: str, fault: Fault) -> None:
+        def begin(store: Store) -> bool:
+            return store.episodes.begin(key, fault, self._audience, self._clock.now())
+
+        if self._with_store(begin):
+            log.fault_began(key, fault.key)
+            self._signals.wake_channels()
+
+    def _fault_over(self, key: str) -> None:
+        if self._with_store(lambda store: store.episodes.end(key, self._audience, self._clock.now())):
+            log.fault_over(key)
+            self._signals.wake_channels()
+
+    def _with_store(self, work: Callable[[Store], object]) -> object:
+        """Between two connections no store is open. One that can't be written is the oversight's to tell."""
+        try:
+            store = Store.open(self._config.watch.state_dir)
+        except StoreError:
+            return None
+        try:
+            return work(store)
+        except StoreError:
+            return None
+        finally:
+            store.close()
 
     def _wait(self, folder: Mailbox) -> None:
         """One slice: IDLE where the server has it, else a pause. Mail announced since the search ends it at once."""

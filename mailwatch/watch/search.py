@@ -10,7 +10,7 @@ from datetime import timedelta
 from mailwatch import log, mailbox, message, notice
 from mailwatch.amazon import sender
 from mailwatch.clock import Clock
-from mailwatch.config import Account, Config
+from mailwatch.config import Account, Config, audience
 from mailwatch.errors import MailwatchError
 from mailwatch.fetched import Headline
 from mailwatch.mailbox import Mailbox
@@ -48,7 +48,7 @@ class Search:
         self._signals = signals
         self._clock = clock
         self._failed = {} if failed is None else failed
-        self._channels = [(channel.name, channel.send) for channel in config.channels]
+        self._channels = audience(config.channels)
         self._uidvalidity = folder.uidvalidity or 0
         self._floor = self._start()
         self._seen = store.seen(account.name, folder.folder, self._uidvalidity)
@@ -71,7 +71,12 @@ class Search:
         same = known is not None and known.uidvalidity == self._mailbox.uidvalidity
         floor = known.floor if known and same else self._highest_uid()
         self._store.start_folder(
-            self._account.name, self._mailbox.folder, self._mailbox.uidvalidity, floor, self._mailbox.mode
+            self._account.name,
+            self._mailbox.folder,
+            self._mailbox.uidvalidity,
+            floor,
+            self._mailbox.mode,
+            self._mailbox.watched_as,
         )
         return floor
 
@@ -143,12 +148,15 @@ class Search:
         found = self._mailbox.text(headline)
         if found is None:
             log.vanished(self._account.name, self._mailbox.folder, headline.uid)
+            self._store.vanished()
             return
         notices = notice.read(found, self._account.provider, self._config.templates, is_junk=self._mailbox.is_junk)
         self._record(headline, Reading(self._identity(headline), self._account.seller, found.content_key(), notices))
 
     def _record(self, headline: Headline, reading: Reading) -> None:
-        recorded = self._store.record(reading, self._config.rules, self._channels, self._clock.now())
+        watch, now = self._config.watch, self._clock.now()
+        hold = watch.quiet_hours.until(now, watch.time_zone) if watch.quiet_hours else None
+        recorded = self._store.record(reading, self._config.rules, self._channels, now, hold)
         self._remember(headline)
         for each in recorded:
             self._log(headline, each)

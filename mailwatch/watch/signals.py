@@ -18,15 +18,17 @@ SenderOf = Callable[[Channel], Sender]
 
 @dataclass(slots=True)
 class Signals:
-    """What the threads tell each other beside the store: stop, and "something is owed" for each channel."""
+    """What the threads tell each other beside the store: stop, "something is owed" for each channel, and trouble."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     owed: dict[str, threading.Event] = field(default_factory=dict)
+    trouble: threading.Event = field(default_factory=threading.Event)
 
-    def wake_channels(self) -> None:
-        """Something was written into the outbox."""
-        for event in self.owed.values():
-            event.set()
+    def wake_channels(self, besides: str | None = None) -> None:
+        """Something was written into the outbox; the channel that wrote it looks by itself."""
+        for name, event in self.owed.items():
+            if name != besides:
+                event.set()
 
 
 def why(fault: MailwatchError) -> str:

@@ -1,66 +1,56 @@
-"""An alert as a person reads it, on a phone, while packing. Pure: catalogue texts and the alert's own facts.
+"""The alert of a mail in its long form, for chat and LINE.
 
-The first line fits an SMS, the order ID stands alone on its line to be copied, the link is built from the ID.
+The first line fits a lock screen, the order ID stands alone on its line to be copied, the link is built from the ID.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import timedelta, tzinfo
 
 from mailwatch.alert import Alert
+from mailwatch.amazon import dates
 from mailwatch.amazon.details import Item
 from mailwatch.amazon.marketplace import order_page
 from mailwatch.catalogue import Language, say
+from mailwatch.notice import Kind
+from mailwatch.texts.text import Text, at, plain
 from mailwatch.trust import Trust
 
-_LIMIT_VALUE = 120
 _SHOWN_ITEMS = 3
-_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_DOT_OF_A_HOST = re.compile(r"(?<=[0-9A-Za-z])\.(?=[A-Za-z]{2})|(?<=www)\.", re.IGNORECASE)
 _SPECIAL_WHY = ("verified now", "now official", "more items", "asked again")
+# An order this old was most likely shipped: one seller nearly refunded a parcel that had arrived (domain section 1).
+_OLD_DAYS = 14
+# The buyer gets a day to press the button.
+_ANSWER_WITHIN = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """What is sent: `title` is the first line, `body` the rest. Plain text; the channel adds no markup."""
-
-    title: str
-    body: str
-
-
-def alert(about: Alert, language: Language, zone: tzinfo) -> Text:
+def word(about: Alert, language: Language, zone: tzinfo) -> Text:
     """The text of an alert, times in `zone`."""
     lines = [
         about.order_id or say("alert.no_order", language),
         *_why(about, language),
         say(f"alert.do_{about.kind}", language),
+        *old_order(about, language, zone),
         *_when(about, language, zone),
         *_facts(about, language),
         *_doubt(about, language, zone),
         *_link(about),
         say("alert.open_line", language, n=about.open_requests),
+        *_reply(about, language, zone),
     ]
     return Text(_title(about, language), "\n".join(lines))
 
 
-def plain(text: str, limit: int = _LIMIT_VALUE) -> str:
-    """A value out of a mail as harmless text on one line: control, bidi, zero-width and surrogate characters out.
-
-    `@` and `<` stay what they are: channels send as text. A URL or host name loses what makes a phone see a link in it.
-    """
-    kept = "".join(" " if c.isspace() else c for c in text if c in "\t\n" or unicodedata.category(c) not in _UNSEEN)
-    one_line = re.sub(r"\s+", " ", kept).strip()
-    no_link = _DOT_OF_A_HOST.sub("．", one_line.replace("://", ": "))
-    return no_link if len(no_link) <= limit else no_link[: limit - 1] + "…"
-
-
-def at(moment: datetime, zone: tzinfo) -> str:
-    """`6/8 09:12`, in the zone."""
-    local = moment.astimezone(zone)
-    return f"{local.month}/{local.day} {local:%H:%M}"
+def old_order(about: Alert, language: Language, zone: tzinfo) -> list[str]:
+    """A warning where the order is so old, or its ship-by date so far past, that the parcel may have left."""
+    if about.trust is not Trust.VERIFIED or about.kind is Kind.CANCELLED:
+        return []
+    received = about.received.astimezone(zone).date()
+    ordered = dates.parse(about.order_date or "")
+    ship_by = dates.parse(about.ship_by or "")
+    if ordered and (received - ordered).days >= _OLD_DAYS:
+        return [say("alert.old_order", language, days=(received - ordered).days)]
+    return [say("alert.past_ship_by", language)] if ship_by and ship_by < received else []
 
 
 def _title(about: Alert, language: Language) -> str:
@@ -104,7 +94,7 @@ def _details(about: Alert, language: Language) -> list[str]:
     ):
         if value:
             field = "date" if key in {"order_date", "ship_by"} else key
-            lines.append(say(f"alert.{key}_line", language, **{field: plain(value)}))
+            lines.append(say(f"alert.{key}_line", language, **{field: plain(value, 40 if field == "date" else 120)}))
     return lines
 
 
@@ -131,3 +121,11 @@ def _doubt(about: Alert, language: Language, zone: tzinfo) -> list[str]:
 def _link(about: Alert) -> list[str]:
     page = order_page(about.marketplace, about.order_id) if about.order_id else None
     return [page] if page else []
+
+
+def _reply(about: Alert, language: Language, zone: tzinfo) -> list[str]:
+    """What to answer the buyer of a wish, ready to copy; mailwatch writes to nobody."""
+    if about.kind is not Kind.WISH:
+        return []
+    until = (about.received + _ANSWER_WITHIN).astimezone(zone)
+    return [say("alert.reply_line", language), say("alert.reply", language, month=until.month, day=until.day)]

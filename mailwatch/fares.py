@@ -1,0 +1,106 @@
+"""How the channels fare: last success, failing since when and why, how much was sent this month. Rows of `channel`."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from mailwatch.database import Database
+from mailwatch.services import Cause, Outcome, Result
+
+# The quotas of LINE and others are of the month in Japan.
+_MONTH_ZONE = ZoneInfo("Asia/Tokyo")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """How a channel fares; times are aware UTC.
+
+    `trying_since`: the first attempt since the last success; `failed_at` and `last`: the last attempt that failed, None
+    after a success; `not_before`: when the next attempt may be.
+    """
+
+    name: str
+    last_success: datetime | None = None
+    trying_since: datetime | None = None
+    not_before: datetime | None = None
+    failures: int = 0
+    failed_at: datetime | None = None
+    last: Outcome | None = None
+    sent_this_month: int = 0
+    owed: int = 0
+    oldest_owed: datetime | None = None
+
+
+class Fares:
+    """The channels of one store. What writes belongs inside the caller's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, name: str, now: datetime) -> ChannelState:
+        """How a channel fares, and what is owed to it. A fault of its own is not counted as owed."""
+        row = self._database.one("SELECT * FROM channel WHERE name = ?", name)
+        owed = self._database.one(
+            "SELECT count(*) AS n, min(max(created_at, next_attempt)) AS oldest FROM outbox"
+            " WHERE channel = ? AND settled_at IS NULL AND about IS NOT ? AND next_attempt <= ?",
+            *(name, f"channel/{name}", now.timestamp()),
+        )
+        count, oldest = (int(owed["n"]), _moment(owed["oldest"])) if owed else (0, None)
+        if row is None:
+            return ChannelState(name, owed=count, oldest_owed=oldest)
+        return ChannelState(
+            name=name,
+            last_success=_moment(row["last_success"]),
+            trying_since=_moment(row["trying_since"]),
+            not_before=_moment(row["not_before"]),
+            failures=row["failures"],
+            failed_at=_moment(row["failed_at"]),
+            last=_last(row),
+            sent_this_month=row["sent"] if row["month"] == _month(now) else 0,
+            owed=count,
+            oldest_owed=oldest,
+        )
+
+    def began(self, name: str, now: datetime) -> None:
+        """An attempt begins."""
+        self._database.change(
+            "INSERT INTO channel (name, trying_since) VALUES (?, ?) ON CONFLICT (name) DO UPDATE"
+            " SET trying_since = coalesce(channel.trying_since, excluded.trying_since)",
+            *(name, now.timestamp()),
+        )
+
+    def accepted(self, name: str, now: datetime) -> None:
+        """It was accepted."""
+        self._database.change(
+            "UPDATE channel SET last_success = ?, trying_since = NULL, not_before = NULL, failures = 0,"
+            " failed_at = NULL, outcome = 'accepted', why = NULL, cause = NULL,"
+            " sent = CASE WHEN month IS ? THEN sent ELSE 0 END + 1, month = ? WHERE name = ?",
+            *(now.timestamp(), _month(now), _month(now), name),
+        )
+
+    def failed(self, name: str, outcome: Outcome, now: datetime, delay: float) -> None:
+        """It was not; the channel waits for `delay` seconds (0: it need not)."""
+        self._database.change(
+            "UPDATE channel SET not_before = ?, failures = failures + 1, failed_at = ?, outcome = ?, why = ?,"
+            " cause = ? WHERE name = ?",
+            *(now.timestamp() + delay if delay else None, now.timestamp(), outcome.result, outcome.why),
+            *(outcome.cause, name),
+        )
+
+
+def _last(channel: sqlite3.Row) -> Outcome | None:
+    if channel["failed_at"] is None:
+        return None
+    cause = Cause(channel["cause"]) if channel["cause"] else None
+    return Outcome(Result(channel["outcome"]), channel["why"], cause=cause)
+
+
+def _month(now: datetime) -> str:
+    return now.astimezone(_MONTH_ZONE).strftime("%Y-%m")
+
+
+def _moment(stored: float | None) -> datetime | None:
+    return datetime.fromtimestamp(stored, UTC) if stored is not None else None

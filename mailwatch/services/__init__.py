@@ -1,0 +1,32 @@
+"""What is known of the services behind a channel's URL, as pure functions: no I/O, no apprise.
+
+answer: what a service said, and what it means · service: any apprise service · slack · line · sms: the ones worked out.
+A service says how its URL must look, which form of a text it takes, what to add to a request, and what an answer means.
+"""
+
+from mailwatch.services.answer import Answer, Cause, Outcome, Result
+from mailwatch.services.line import Line
+from mailwatch.services.service import Discord, Form, Request, Service
+from mailwatch.services.slack import Slack
+from mailwatch.services.sms import SMS_SCHEMES, ClickSend, Sms, Twilio, Vonage
+
+__all__ = ["Answer", "Cause", "Form", "Outcome", "Request", "Result", "Service", "of"]
+
+_OTHER = Service()
+_BY_SCHEME: dict[str, Service] = {
+    **dict.fromkeys(SMS_SCHEMES, Sms()),
+    "slack": Slack(),
+    "line": Line(),
+    "twilio": Twilio(),
+    "clicksend": ClickSend(),
+    "vonage": Vonage(),
+    "nexmo": Vonage(),
+    "discord": Discord(),
+}
+
+
+def of(url: str) -> Service:
+    """The service of an apprise URL; a webhook URL as Slack prints it is Slack's."""
+    if url.lower().startswith("https://hooks.slack.com/"):
+        return _BY_SCHEME["slack"]
+    return _BY_SCHEME.get(url.partition("://")[0].lower(), _OTHER)

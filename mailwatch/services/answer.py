@@ -1,0 +1,81 @@
+"""What a service answered, and what that means for the alert and for the channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Result(StrEnum):
+    """How a send ended."""
+
+    ACCEPTED = "accepted"
+    PASSING = "passing"  # not accepted, may be later
+    AMBIGUOUS = "ambiguous"  # no answer that says so: it may have been accepted
+    REFUSED = "refused"  # this alert is refused; another may be taken
+    PERMANENT = "permanent"  # the channel is dead until a person acts
+
+
+class Cause(StrEnum):
+    """Why a send failed, as a person is told: `channel.<cause>` in the catalogue."""
+
+    CREDENTIALS = "credentials"
+    ADDRESS = "address"
+    QUOTA = "quota"
+    REFUSED = "refused"
+    BUSY = "busy"
+    SERVER = "server"
+    NETWORK = "network"
+    CERTIFICATE = "certificate"
+    SILENT = "silent"
+    ODD = "odd"
+    UNUSABLE = "unusable"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result, why in a few English words for the log, how long the channel asked us to wait (seconds; 0: not said),
+    and the cause as a person is told (None where it was accepted)."""
+
+    result: Result
+    why: str = ""
+    retry_after: float = 0.0
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came over the wire. `body` is None where it did not come whole."""
+
+    status: int
+    body: bytes | None = b""
+    retry_after: float = 0.0
+
+
+# By RFC 9110 and the services' own pages (domain section 10): 400 is of this message, 401 to 410 of the address.
+_BY_STATUS: dict[int, tuple[Result, Cause]] = {
+    400: (Result.REFUSED, Cause.REFUSED),
+    401: (Result.PERMANENT, Cause.CREDENTIALS),
+    402: (Result.PERMANENT, Cause.QUOTA),
+    403: (Result.PERMANENT, Cause.CREDENTIALS),
+    404: (Result.PERMANENT, Cause.ADDRESS),
+    405: (Result.PERMANENT, Cause.ADDRESS),
+    406: (Result.PERMANENT, Cause.ADDRESS),
+    410: (Result.PERMANENT, Cause.ADDRESS),
+    413: (Result.REFUSED, Cause.REFUSED),
+    422: (Result.REFUSED, Cause.REFUSED),
+    429: (Result.PASSING, Cause.BUSY),
+    # A gateway that gave up waiting does not know what the service behind it did.
+    502: (Result.AMBIGUOUS, Cause.SERVER),
+    504: (Result.AMBIGUOUS, Cause.SERVER),
+}
+
+
+def by_status(answer: Answer) -> Outcome:
+    """What an HTTP status alone says; 2xx is accepted, a redirect is not and is not followed."""
+    why = f"HTTP {answer.status}"
+    if 200 <= answer.status < 300:
+        return Outcome(Result.ACCEPTED, why)
+    cause = Cause.ODD if answer.status < 500 else Cause.SERVER
+    result, cause = _BY_STATUS.get(answer.status, (Result.PASSING, cause))
+    return Outcome(result, why, answer.retry_after, cause)

@@ -1,0 +1,71 @@
+"""A text for a channel, and what makes a value out of a mail harmless and a text short enough."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+_LIMIT_VALUE = 120
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_DOT_OF_A_HOST = re.compile(r"(?<=[0-9A-Za-z])\.(?=[A-Za-z]{2})|(?<=www)\.", re.IGNORECASE)
+# GSM 03.40: 140 bytes; UCS-2 takes two a unit, and a joined part gives six bytes to its header.
+_UNITS_ALONE = 70
+_UNITS_JOINED = 67
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What is sent: `title` is the first line (empty in an SMS), `body` the rest. Plain text, no markup."""
+
+    title: str
+    body: str
+
+    @property
+    def whole(self) -> str:
+        """All in one, for a channel without titles."""
+        return f"{self.title}\n{self.body}" if self.title else self.body
+
+
+def plain(text: str, limit: int = _LIMIT_VALUE) -> str:
+    """A value out of a mail as harmless text on one line: control, bidi, zero-width and surrogate characters out.
+
+    `@` and `<` stay what they are: channels send as text. A URL or host name loses what makes a phone see a link in it.
+    """
+    kept = "".join(" " if c.isspace() else c for c in text if c in "\t\n" or unicodedata.category(c) not in _UNSEEN)
+    one_line = re.sub(r"\s+", " ", kept).strip()
+    no_link = _DOT_OF_A_HOST.sub("．", one_line.replace("://", ": "))
+    return no_link if len(no_link) <= limit else no_link[: limit - 1] + "…"
+
+
+def at(moment: datetime, zone: tzinfo) -> str:
+    """`6/8 09:12`, in the zone."""
+    local = moment.astimezone(zone)
+    return f"{local.month}/{local.day} {local:%H:%M}"
+
+
+def units(text: str) -> int:
+    """The length in UTF-16 units, as LINE and SMS count."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def cut(text: str, limit: int) -> str:
+    """The text in at most `limit` UTF-16 units, no character in halves."""
+    if units(text) <= limit:
+        return text
+    kept, left = [], limit - 1
+    for character in text:
+        left -= units(character)
+        if left < 0:
+            break
+        kept.append(character)
+    return "".join(kept) + "…"
+
+
+def sms_parts(text: str) -> int:
+    """How many parts an SMS with Japanese text takes, and costs."""
+    return 1 if units(text) <= _UNITS_ALONE else -(-units(text) // _UNITS_JOINED)
+
+
+SMS_UNITS = 2 * _UNITS_JOINED

@@ -1,0 +1,52 @@
+"""The texts about the watching itself: faults, digests, the morning line, the test alert."""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+
+from mailwatch.alert import Alert, Digest, FaultNews, MorningLine, TestAlert, Told
+from mailwatch.catalogue import Language, say, say_fault
+from mailwatch.texts.text import Text, at, cut
+
+_LIMIT_SENTENCE = 400
+
+
+def word(told: Told, language: Language, zone: tzinfo) -> Text:
+    """The text in its long form. `told` is no alert of a mail."""
+    match told:
+        case FaultNews():
+            text = _fault(told, language, zone)
+        case Digest():
+            text = _digest(told, language, zone)
+        case MorningLine():
+            text = _morning(told, language, zone)
+        case TestAlert():
+            text = Text(say("test.first", language), say("test.body", language, at=at(told.at, zone)))
+        case Alert():
+            raise TypeError("the alert of a mail is worded in texts.mail")
+    repeat = say("alert.repeat", language) if told.may_be_repeat else ""
+    return Text(text.title + repeat, text.body)
+
+
+def _fault(news: FaultNews, language: Language, zone: tzinfo) -> Text:
+    sentence = cut(say_fault(news.fault, language), _LIMIT_SENTENCE)
+    since = say(f"fault.{news.stage}_since", language, at=at(news.since, zone))
+    return Text(say(f"fault.{news.stage}", language), f"{sentence}\n{since}")
+
+
+def _digest(digest: Digest, language: Language, zone: tzinfo) -> Text:
+    rest = digest.count - len(digest.orders)
+    lines = [
+        *digest.orders,
+        *([say("digest.rest", language, n=rest)] if rest else []),
+        say("digest.do", language),
+        say("digest.since", language, at=at(digest.since, zone)),
+    ]
+    return Text(say("digest.first", language, n=digest.count), "\n".join(lines))
+
+
+def _morning(line: MorningLine, language: Language, zone: tzinfo) -> Text:
+    counts = {name: getattr(line, name) for name in ("mails", "known", "open", "missed", "forged")}
+    said = say("morning.line", language, since=at(line.since, zone), **counts)
+    troubles = [cut(say_fault(each, language), _LIMIT_SENTENCE) for each in line.troubles]
+    return Text(say("morning.not_well" if troubles else "morning.well", language), "\n".join([*troubles, said]))

@@ -1,0 +1,152 @@
+"""What a send shows on the wire: apprise reports only True or False, no status, no Retry-After and no body.
+
+`requests.adapters.HTTPAdapter.send` is wrapped once; a send notes in a context variable what it wants to see.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from mailwatch.services import Answer, Cause, Outcome, Request, Result
+
+_LIMIT_BODY = 65_536
+_LONGEST_WAIT = 86_400.0
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One send on the wire: how to amend its request, and what came of it. `seconds`: for the whole answer."""
+
+    seconds: float
+    amend: Callable[[Request], None] = lambda _: None
+    answer: Answer | None = None
+    was_sent: bool = False
+    why: str = ""
+    cause: Cause = Cause.NETWORK
+    began: float = field(default_factory=time.monotonic)
+
+    def unanswered(self) -> Result:
+        """What it means that no answer came."""
+        return Result.AMBIGUOUS if self.was_sent else Result.PASSING
+
+    def failed(self) -> Outcome:
+        """The outcome where no answer came."""
+        return Outcome(self.unanswered(), self.why or "not sent", cause=self.cause)
+
+
+_current: contextvars.ContextVar[Exchange | None] = contextvars.ContextVar("exchange", default=None)
+
+
+@contextlib.contextmanager
+def observed(exchange: Exchange) -> Iterator[None]:
+    """Note in `exchange` what `requests` sends and gets inside; of several requests the last counts."""
+    _wrap_requests()
+    token = _current.set(exchange)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+_wrapping = threading.Lock()
+
+
+def _wrap_requests() -> None:
+    with _wrapping:
+        _wrap_once()
+
+
+@cache
+def _wrap_once() -> None:
+    import requests
+
+    plain: Callable[..., Any] = requests.adapters.HTTPAdapter.send
+
+    def send(adapter: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        exchange = _current.get()
+        if exchange is None:
+            return plain(adapter, request, *args, **kwargs)
+        _amend(exchange, request)
+        exchange.answer, exchange.was_sent = None, True
+        try:
+            response = plain(adapter, request, *args, **{**kwargs, "stream": True})
+        except requests.exceptions.RequestException as fault:
+            _note(exchange, fault)
+            raise
+        exchange.answer = Answer(response.status_code, _read(exchange, response), _seconds(response))
+        return response
+
+    requests.adapters.HTTPAdapter.send = send  # type: ignore[method-assign, assignment]
+
+
+def _amend(exchange: Exchange, request: Any) -> None:
+    """Let the service change the JSON body and the headers of a prepared request."""
+    payload = None
+    if request.method == "POST":
+        with contextlib.suppress(ValueError, TypeError):
+            payload = json.loads(request.body)
+    ours = Request(request.url, payload if isinstance(payload, dict) else None)
+    before = json.dumps(ours.payload)
+    exchange.amend(ours)
+    request.headers.update(ours.headers)
+    if json.dumps(ours.payload) != before:
+        request.prepare_body(json.dumps(ours.payload).encode("ascii"), None)
+
+
+def _read(exchange: Exchange, response: Any) -> bytes | None:
+    """The body, at most 64 KB and only until the deadline; None where it did not come whole."""
+    import urllib3
+
+    body, is_whole = b"", False
+    try:
+        while len(body) < _LIMIT_BODY and time.monotonic() - exchange.began < exchange.seconds:
+            chunk = response.raw.read1(4096, decode_content=True)
+            if not chunk:
+                is_whole = True
+                break
+            body += chunk
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as fault:
+        exchange.why = type(fault).__name__
+    response.close()
+    # `requests` would read on without end; what it reads is what we read.
+    response._content, response._content_consumed = body, True  # noqa: SLF001 - there is no public way
+    return body if is_whole else None
+
+
+def _note(exchange: Exchange, fault: Exception) -> None:
+    """Whether a request surely never left (no address, no connection, no TLS), and why in a word."""
+    import requests
+    import urllib3
+
+    known = requests.exceptions
+    inner = getattr(fault.args[0], "reason", None) if fault.args else None
+    if isinstance(inner, urllib3.exceptions.ProxyError):
+        # A proxy that could not be reached or refused the tunnel; one that was lost later hides the same way.
+        inner = inner.original_error
+        is_tunnel = isinstance(inner, OSError) and "Tunnel connection failed" in str(inner)
+    else:
+        is_tunnel = False
+    never = (
+        is_tunnel
+        or isinstance(fault, known.ConnectTimeout | known.SSLError)
+        or isinstance(inner, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
+    )
+    exchange.was_sent = not never
+    exchange.why = type(fault).__name__
+    exchange.cause = Cause.CERTIFICATE if isinstance(fault, known.SSLError) else Cause.NETWORK
+    if isinstance(fault, known.ReadTimeout):
+        exchange.cause = Cause.SILENT
+
+
+def _seconds(response: Any) -> float:
+    """Retry-After in seconds, at most a day; a date or nonsense counts as not said."""
+    value = response.headers.get("Retry-After", "").strip()
+    return min(float(value), _LONGEST_WAIT) if value.isdecimal() else 0.0

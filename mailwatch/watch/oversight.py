@@ -1,0 +1,242 @@
+"""What no worker sees by itself: faults that last, channels to stand in, digests, the morning line, a full disk."""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from mailwatch import health, log, retry, schedule, texts
+from mailwatch.alert import FaultNews, Stage
+from mailwatch.clock import Clock
+from mailwatch.config import Channel, Config, audience
+from mailwatch.episode import CHANNEL
+from mailwatch.errors import Fault, StoreError
+from mailwatch.fares import ChannelState
+from mailwatch.health import FolderHealth, Health
+from mailwatch.services import Cause, Result
+from mailwatch.store import Store
+from mailwatch.watch.channel import channel_fault, kept_of_month
+from mailwatch.watch.signals import SenderOf, Signals, why
+
+_TICK_SECONDS = 10.0
+_TICK_IN_TROUBLE = 2.0
+# After a start the folders get this long for their first good search before one counts as stale.
+_GRACE = timedelta(minutes=2)
+_STORE_FAULT_EVERY = 3600.0
+_STORE_FAILED_FOR = 20.0
+
+
+class Oversight:
+    """Looks at the store again and again, and tells what is not well."""
+
+    name = "oversight"
+
+    def __init__(self, config: Config, sender_of: SenderOf, signals: Signals, clock: Clock) -> None:
+        self._config = config
+        self._sender_of = sender_of
+        self._signals = signals
+        self._clock = clock
+        self._audience: Sequence[tuple[str, frozenset[str]]] = audience(config.channels)
+        self._started = clock.now()
+        self._began = clock.monotonic()
+        self._failures = 0
+        self._store_fault = _StoreFault(config, sender_of, clock)
+
+    def run(self) -> None:
+        """Look every few seconds, until told to stop."""
+        while not self._signals.stop.is_set():
+            try:
+                self._work()
+                return
+            except StoreError as fault:
+                self._store_fault.there(fault)
+                log.store_failed(self.name, why(fault), _TICK_SECONDS)
+                self._clock.wait(self._signals.stop, _TICK_SECONDS)
+            except Exception as fault:  # noqa: BLE001 - the one broad except: a worker never dies
+                self._failures += 1
+                delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
+                log.worker_failed(self.name, fault, delay)
+                self._clock.wait(self._signals.stop, delay)
+
+    def _work(self) -> None:
+        store = Store.open(self._config.watch.state_dir)
+        try:
+            while not self._signals.stop.is_set():
+                self._signals.trouble.clear()
+                self._clock.wait(self._signals.trouble, self.look(store))
+        finally:
+            store.close()
+
+    def look(self, store: Store) -> float:
+        """Look once; the seconds until the next look."""
+        store.check_writable()
+        self._store_fault.gone()
+        now = self._clock.now()
+        state = state_of(store, self._config, now)
+        self._folders(store, state.folders, now)
+        is_trouble = False
+        for channel, fares in zip(self._config.channels, state.channels, strict=True):
+            is_trouble |= self._channel(store, channel, fares, now)
+        self._reports(store, state, now)
+        self._failures = 0
+        return _TICK_IN_TROUBLE if is_trouble else _TICK_SECONDS
+
+    # ---- folders ----
+
+    def _folders(self, store: Store, folders: Sequence[FolderHealth], now: datetime) -> None:
+        """A folder without a good search for 15 minutes, whatever the reason."""
+        is_grace = self._clock.monotonic() - self._began < _GRACE.total_seconds()
+        for folder in folders:
+            key = f"stale/{folder.account}/{folder.folder}"
+            since = max(folder.last_good_search or self._started, min(self._started, now))
+            if folder.last_good_search and now - folder.last_good_search > health.STALE_AFTER and not is_grace:
+                since = folder.last_good_search
+            if not health.is_stale(folder, now, health.STALE_AFTER):
+                self._over(store, key, now)
+            elif now - since > health.STALE_AFTER and not self._is_told(store, folder):
+                minutes = int(health.STALE_AFTER.total_seconds() // 60)
+                fields = {"account": folder.account, "folder": folder.folder, "minutes": str(minutes)}
+                self._began_fault(store, key, Fault("fault.stale", fields), now)
+
+    def _is_told(self, store: Store, folder: FolderHealth) -> bool:
+        """Whether a better known reason is told already: a refused login, a missing folder."""
+        known = {f"login/{folder.account}", f"folder/{folder.account}/{folder.folder}"}
+        return any(episode.key in known for episode in store.episodes.open())
+
+    # ---- channels ----
+
+    def _channel(self, store: Store, channel: Channel, fares: ChannelState, now: datetime) -> bool:
+        """Whether the channel fails. Long enough, and it is told on the others; a stand-in steps in before that."""
+        is_rationed = self._quota(store, channel, fares, now)
+        if fares.owed:
+            self._stand_in(store, channel, now, _stand_in_since(fares, now), kept=is_rationed)
+        if fares.trying_since and fares.failed_at and fares.failed_at - fares.trying_since >= health.DEAD_AFTER:
+            cause = fares.last.cause if fares.last else None
+            self._began_fault(store, CHANNEL + channel.name, channel_fault(channel.name, cause or Cause.SILENT), now)
+        return fares.trying_since is not None and fares.owed > 0
+
+    def _stand_in(self, store: Store, channel: Channel, now: datetime, since: datetime | None, *, kept: bool) -> None:
+        by = [(other.name, other.send) for other in self._config.channels if channel.name in other.fallback_for]
+        if by and (rows := store.outbox.stand_in(channel.name, by, now, since, kept=kept)):
+            log.stood_in(channel.name, rows)
+            self._signals.wake_channels()
+
+    def _quota(self, store: Store, channel: Channel, fares: ChannelState, now: datetime) -> bool:
+        """Whether what is left of the month is kept. Told with the last message before, so that all of it is left."""
+        limit, key = channel.monthly_limit, f"quota/{channel.name}"
+        if not limit:
+            return False
+        kept = kept_of_month(limit)
+        if fares.sent_this_month >= limit - kept - 1:
+            self._began_fault(store, key, Fault("fault.quota", {"channel": channel.name, "left": str(kept)}), now)
+        else:
+            self._over(store, key, now)
+        return fares.sent_this_month >= limit - kept
+
+    # ---- digests and mornings ----
+
+    def _reports(self, store: Store, state: Health, now: datetime) -> None:
+        watch = self._config.watch
+        hold = watch.quiet_hours.until(now, watch.time_zone) if watch.quiet_hours else None
+        told = store.reports.tell_digest(self._takes("digest"), now, hold)
+        morning = schedule.last_at(watch.morning_line or schedule.DEFAULT_MORNING, now, watch.time_zone)
+        told |= bool(store.episodes.remind(morning, self._audience, now, hold))
+        if watch.morning_line is not None and not hold and store.reports.morning_due(morning, now):
+            troubles = health.troubles(state, now, health.fresh_within(slice_seconds(self._config)))
+            is_early = self._clock.monotonic() - self._began < _GRACE.total_seconds()
+            if not (troubles and is_early):
+                lasting = tuple(episode.fault for episode in store.episodes.open())
+                store.reports.tell_morning(self._takes("digest"), lasting or troubles, now)
+                told = True
+        if told:
+            self._signals.wake_channels()
+
+    def _takes(self, kind: str) -> list[str]:
+        return [name for name, kinds in self._audience if kind in kinds]
+
+    # ---- episodes ----
+
+    def _began_fault(self, store: Store, key: str, fault: Fault, now: datetime) -> None:
+        if store.episodes.begin(key, fault, self._audience, now):
+            log.fault_began(key, fault.key)
+            self._signals.wake_channels()
+
+    def _over(self, store: Store, key: str, now: datetime) -> None:
+        if store.episodes.end(key, self._audience, now):
+            log.fault_over(key)
+            self._signals.wake_channels()
+
+
+class _StoreFault:
+    """A store that can't be written can't hold what is owed: told without it, at once and then once an hour."""
+
+    def __init__(self, config: Config, sender_of: SenderOf, clock: Clock) -> None:
+        self._watch = config.watch
+        self._channels = config.channels
+        self._sender_of = sender_of
+        self._clock = clock
+        self._since: datetime | None = None
+        self._failing_since = 0.0
+        self._told_at: float | None = None
+        self._fault = Fault("fault.store")
+
+    def there(self, fault: StoreError) -> None:
+        """The store could not be written just now; a moment of that is nobody's business."""
+        monotonic = self._clock.monotonic()
+        if self._since is None:
+            self._since, self._failing_since = self._clock.now(), monotonic
+        if monotonic - self._failing_since < _STORE_FAILED_FOR:
+            return
+        if self._told_at is None or monotonic - self._told_at >= _STORE_FAULT_EVERY:
+            self._fault = Fault("fault.store", {"why": fault.fault})
+            self._tell(Stage.LASTS if self._told_at is not None else Stage.BEGAN)
+            self._told_at = monotonic
+
+    def gone(self) -> None:
+        """The store can be written."""
+        if self._told_at is not None:
+            self._tell(Stage.OVER)
+        self._since = self._told_at = None
+
+    def _tell(self, stage: Stage) -> None:
+        news = FaultNews(self._fault, stage, self._since or self._clock.now())
+        log.store_fault_told(stage)
+        for channel in self._channels:
+            if "fault" in channel.send:
+                text = texts.word(news, channel.service.form, self._watch.language, self._watch.time_zone)
+                send = self._sender_of(channel)
+                threading.Thread(target=send, args=(text, uuid.uuid4()), name="store-fault", daemon=True).start()
+
+
+def _stand_in_since(fares: ChannelState, now: datetime) -> datetime | None:
+    """What is owed since when goes to a stand-in: all of it while a refused channel is not tried, else what waited."""
+    if fares.trying_since is None:
+        return None
+    is_held = fares.not_before is not None and now < fares.not_before
+    if is_held and fares.last and fares.last.result is Result.PERMANENT:
+        return now
+    return now - health.STAND_IN_AFTER
+
+
+def slice_seconds(config: Config) -> float:
+    """The longest time between two searches of a folder."""
+    return max(config.watch.idle_seconds, config.watch.poll_seconds)
+
+
+def state_of(store: Store, config: Config, now: datetime) -> Health:
+    """What the store says of the folders and channels of the configuration."""
+    latest = {(folder.account, folder.folder): folder for folder in store.folders()}
+    folders = [
+        latest.get((account.name, folder)) or FolderHealth(account.name, folder, None, None, 0)
+        for account in config.accounts
+        for folder in account.folders
+    ]
+    return Health(
+        folders=tuple(folders),
+        channels=tuple(store.outbox.fares.of(channel.name, now) for channel in config.channels),
+        faults=tuple(episode.fault for episode in store.episodes.open()),
+        open_requests=store.outbox.open_requests(now),
+    )
