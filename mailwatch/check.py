@@ -78,7 +78,7 @@ def _send(store: Store, config: Config, channel: Channel, key: uuid.UUID) -> Out
     entry = store.outbox.entry(key, Clock().now())
     if entry is None:
         return None
-    return deliver(store, config, channel, transport.sender(channel.url), entry, Clock())[0]
+    return deliver(store, config, channel, transport.sender(channel.url), entry, Clock()).outcome
 
 
 def _wait(store: Store, channel: Channel, key: uuid.UUID) -> Outcome | None:

@@ -7,7 +7,7 @@ An episode is a row, so that a restart neither repeats nor forgets it. Keys: `lo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,11 +22,12 @@ CHANNEL = "channel/"
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """A fault that lasts since `began` (aware UTC)."""
+    """A fault that lasts since `began`, and was last told at `told` (aware UTC)."""
 
     key: str
     fault: Fault
     began: datetime
+    told: datetime
 
 
 class Episodes:
@@ -40,7 +41,12 @@ class Episodes:
         """What lasts, the oldest first."""
         found = self._database.all("SELECT * FROM fault ORDER BY began, key")
         return tuple(
-            Episode(row["key"], rows.fault_in(json.loads(row["fault"])), datetime.fromtimestamp(row["began"], UTC))
+            Episode(
+                key=row["key"],
+                fault=rows.fault_in(json.loads(row["fault"])),
+                began=datetime.fromtimestamp(row["began"], UTC),
+                told=datetime.fromtimestamp(row["told"], UTC),
+            )
             for row in found
         )
 
@@ -55,12 +61,19 @@ class Episodes:
                 *(key, stored, now.timestamp(), now.timestamp()),
             )
             if written.rowcount:
-                self._tell(Episode(key, fault, now), Stage.BEGAN, audience, now)
-                # What a dead channel is owed first tries it, once an hour, and is right when it arrives.
-                self._tell_own(Episode(key, fault, now), audience, now)
+                episode = Episode(key, fault, now, now)
+                self._tell(episode, Stage.BEGAN, audience, now)
+                # What a dead channel is owed itself tries it, once an hour, and is right when it arrives.
+                self._tell_own(episode, audience, now)
         return bool(written.rowcount)
 
-    def end(self, key: str, audience: Sequence[tuple[str, frozenset[str]]], now: datetime) -> bool:
+    def end(
+        self,
+        key: str,
+        audience: Sequence[tuple[str, frozenset[str]]],
+        now: datetime,
+        hold_until: datetime | None = None,
+    ) -> bool:
         """The fault is not there: tell that it is over, where it was; whether it was."""
         if not self._database.one("SELECT 1 FROM fault WHERE key = ?", key):
             return False
@@ -68,16 +81,16 @@ class Episodes:
             ended = [each for each in self.open() if each.key == key]
             self._database.change("DELETE FROM fault WHERE key = ?", key)
             for episode in ended:
-                self._tell(episode, Stage.OVER, audience, now)
+                self._tell(episode, Stage.OVER, audience, now, hold_until)
         return bool(ended)
 
-    def end_all_but(
-        self, is_known: Callable[[str], bool], audience: Sequence[tuple[str, frozenset[str]]], now: datetime
-    ) -> None:
-        """End the episodes of what left the configuration."""
-        for episode in self.open():
-            if not is_known(episode.key):
-                self.end(episode.key, audience, now)
+    def forget_all_but(self, keys: Collection[str]) -> list[str]:
+        """End without a word what left the configuration; the keys of what was forgotten."""
+        gone = [episode.key for episode in self.open() if episode.key not in keys]
+        with self._database.transaction():
+            for key in gone:
+                self._database.change("DELETE FROM fault WHERE key = ?", key)
+        return gone
 
     def remind(
         self,
@@ -88,11 +101,11 @@ class Episodes:
     ) -> int:
         """Tell again, of each episode that was last told before `since`, that it lasts; how many."""
         with self._database.transaction():
-            due = {row["key"] for row in self._database.all("SELECT key FROM fault WHERE told < ?", since.timestamp())}
-            for episode in self.open():
-                if episode.key in due:
-                    self._tell(episode, Stage.LASTS, audience, now, hold_until)
-            self._database.change("UPDATE fault SET told = ? WHERE told < ?", now.timestamp(), since.timestamp())
+            # Told in the future: a clock that was set back must not silence it.
+            due = [episode for episode in self.open() if not since <= episode.told <= now]
+            for episode in due:
+                self._tell(episode, Stage.LASTS, audience, now, hold_until)
+                self._database.change("UPDATE fault SET told = ? WHERE key = ?", now.timestamp(), episode.key)
         return len(due)
 
     def _tell(

@@ -26,7 +26,11 @@ PRIVATE_FOR = timedelta(hours=24)
 LAPSES_AFTER = timedelta(days=14)
 # A wall clock that jumps back must not make an alert wait for years: a row is never held for longer than this.
 _LONGEST_HOLD = timedelta(days=2)
-_VERIFIED_REQUEST = "(alert ->> 'kind' IN ('request', 'test') AND coalesce(alert ->> 'trust', 'verified') = 'verified')"
+# What the last of a month's quota is kept for: verified requests, and that nothing is watched any more.
+_KEPT_FOR = (
+    "(alert ->> 'kind' = 'request' AND alert ->> 'trust' = 'verified' OR alert ->> 'kind' = 'test'"
+    " OR alert ->> 'kind' = 'fault' AND alert ->> 'stage' = 'began')"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Outbox:
         """
         row = self._database.one(
             f"SELECT * FROM outbox WHERE channel = ? AND settled_at IS NULL AND {_DUE}"  # noqa: S608 - constants
-            + (f" AND {_VERIFIED_REQUEST}" if only_verified else "")
+            + (f" AND {_KEPT_FOR}" if only_verified else "")
             + " ORDER BY number LIMIT 1",
             *(channel, now.timestamp(), (now + _LONGEST_HOLD).timestamp()),
         )
@@ -175,9 +179,11 @@ class Outbox:
         waited = "max(created_at, next_attempt) <= ?"
         failed = self._database.all(
             "SELECT * FROM outbox WHERE channel = ? AND settled_at IS NULL AND about IS NOT ? AND (outcome IS 'refused'"  # noqa: S608 - constants
-            f" OR next_attempt <= ? AND ({waited} OR ? AND NOT {_VERIFIED_REQUEST})) ORDER BY number",
+            f" OR next_attempt <= ? AND ({waited} OR ? AND NOT {_KEPT_FOR})) ORDER BY number",
             *(channel, f"channel/{channel}", now.timestamp(), since.timestamp() if since else -1.0, kept),
         )
+        if not failed:
+            return 0
         with self._database.transaction():
             return sum(self._copy(row, by) for row in failed)
 

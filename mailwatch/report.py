@@ -74,6 +74,17 @@ class Reports:
         since = (last + DIGEST_EVERY).timestamp() if last and last <= now else 0.0
         return now.timestamp() >= max(oldest + _DIGEST_GATHERS.total_seconds(), since)
 
+    # ---- the run itself ----
+
+    def note_run(self, now: datetime) -> None:
+        """A `run` starts on this store: what it does not hold from now on did not come."""
+        with self._database.transaction():
+            self._remember("run", now, {})
+
+    def was_run(self) -> bool:
+        """Whether a `run` ever started on this store."""
+        return self._last("run") is not None
+
     # ---- the morning line ----
 
     def count(self, name: str) -> None:
@@ -85,13 +96,16 @@ class Reports:
     def morning_due(self, morning: datetime, now: datetime) -> bool:
         """Whether the line of that morning is still owed. The first morning is the one after the first start."""
         last = self._last("morning")
-        if last is None:
+        if last is None or last > now:
+            # The first start, or a clock that was set back.
             with self._database.transaction():
                 self._remember("morning", now, self._totals())
             return False
         return last < morning
 
-    def tell_morning(self, channels: Iterable[str], troubles: tuple[Fault, ...], now: datetime) -> None:
+    def tell_morning(
+        self, channels: Iterable[str], troubles: tuple[Fault, ...], now: datetime, hold_until: datetime | None
+    ) -> None:
         """Owe the morning line: what was seen since the last one, and what is not well now."""
         with self._database.transaction():
             row = self._database.one("SELECT * FROM report WHERE name = 'morning'")
@@ -100,7 +114,7 @@ class Reports:
             counts = {name: total - before.get(name, 0) for name, total in totals.items()}
             since = datetime.fromtimestamp(row["at"], UTC) if row else now
             line = MorningLine(since, **counts, open=self._outbox.open_requests(now), troubles=troubles)
-            self._outbox.owe(None, rows.news_out(line), channels, now)
+            self._outbox.owe(None, rows.news_out(line), channels, now, hold_until=hold_until)
             self._remember("morning", now, totals)
 
     def _totals(self) -> dict[str, int]:

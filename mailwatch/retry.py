@@ -6,6 +6,8 @@ from mailwatch.services import Result
 
 RECONNECT_FIRST = 1.0
 RECONNECT_CAP = 300.0
+# A disk that has room again must be noticed soon; asking it costs nobody anything.
+STORE_CAP = 20.0
 SEND_FIRST = 5.0
 SEND_CAP = 900.0
 # What may have been accepted is repeated more slowly: each repeat may be one too many.

@@ -21,10 +21,12 @@ def look(config: Config, now: datetime) -> tuple[Health, tuple[Fault, ...]]:
     """What the store says, and why that is not well (empty where it is). Raises `PassingError` where no `run` has
     written a store, `StoreError` where it can't be read."""
     folder = config.watch.state_dir
-    if not (folder / FILE_NAME).exists() or not (folder / LOCK_NAME).exists():
+    if not (folder / FILE_NAME).exists():
         raise PassingError("status.no_run", path=folder)
     store = Store.open(folder)
     try:
+        if not store.reports.was_run():
+            raise PassingError("status.no_run", path=folder)
         state = state_of(store, config, now)
     finally:
         store.close()

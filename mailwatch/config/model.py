@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -34,6 +34,10 @@ class Watch:
     state_dir: Path
     morning_line: time | None
     quiet_hours: Hours | None = None
+
+    def quiet_until(self, now: datetime) -> datetime | None:
+        """When the quiet hours that it is now in are over; None outside of them."""
+        return self.quiet_hours.until(now, self.time_zone) if self.quiet_hours else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import tzinfo
 
-from mailwatch.alert import Alert, Digest, FaultNews, MorningLine, TestAlert, Told
+from mailwatch.alert import Alert, Digest, FaultNews, MorningLine, Stage, TestAlert, Told
 from mailwatch.catalogue import Language, say, say_fault
-from mailwatch.texts.text import Text, at, cut
+from mailwatch.errors import Fault
+from mailwatch.texts.text import Text, at, cut, plain
 
 _LIMIT_SENTENCE = 400
 
@@ -29,9 +30,22 @@ def word(told: Told, language: Language, zone: tzinfo) -> Text:
 
 
 def _fault(news: FaultNews, language: Language, zone: tzinfo) -> Text:
-    sentence = cut(say_fault(news.fault, language), _LIMIT_SENTENCE)
+    key = f"{news.fault.key}_over" if news.stage is Stage.OVER else news.fault.key
+    sentence = _sentence(Fault(key, news.fault.fields), language)
     since = say(f"fault.{news.stage}_since", language, at=at(news.since, zone))
     return Text(say(f"fault.{news.stage}", language), f"{sentence}\n{since}")
+
+
+def _sentence(fault: Fault, language: Language) -> str:
+    return cut(say_fault(_harmless(fault), language), _LIMIT_SENTENCE)
+
+
+def _harmless(fault: Fault) -> Fault:
+    """A server may say anything when it refuses us: its words go out as harmless as those of a mail."""
+    fields = {
+        name: _harmless(value) if isinstance(value, Fault) else plain(value) for name, value in fault.fields.items()
+    }
+    return Fault(fault.key, fields)
 
 
 def _digest(digest: Digest, language: Language, zone: tzinfo) -> Text:
@@ -48,5 +62,5 @@ def _digest(digest: Digest, language: Language, zone: tzinfo) -> Text:
 def _morning(line: MorningLine, language: Language, zone: tzinfo) -> Text:
     counts = {name: getattr(line, name) for name in ("mails", "known", "open", "missed", "forged")}
     said = say("morning.line", language, since=at(line.since, zone), **counts)
-    troubles = [cut(say_fault(each, language), _LIMIT_SENTENCE) for each in line.troubles]
+    troubles = [_sentence(each, language) for each in line.troubles]
     return Text(say("morning.not_well" if troubles else "morning.well", language), "\n".join([*troubles, said]))

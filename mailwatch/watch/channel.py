@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 from mailwatch import log, retry, texts
 from mailwatch.alert import Alert
@@ -51,6 +52,7 @@ class ChannelWorker:
                 self._failures += 1
                 delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
                 if isinstance(fault, StoreError):
+                    delay = min(delay, retry.STORE_CAP)
                     log.store_failed(self.name, why(fault), delay)
                 else:
                     log.worker_failed(self.name, fault, delay)
@@ -84,12 +86,13 @@ class ChannelWorker:
         )
         if entry is None:
             return self._pause(store)
-        outcome, delay = deliver(store, self._config, self._channel, self._send, entry, self._clock)
+        delivered = deliver(store, self._config, self._channel, self._send, entry, self._clock)
         self._failures = 0
-        if outcome.result is not Result.ACCEPTED:
-            self._wait_until = self._clock.monotonic() + delay
+        if delivered.outcome.result is not Result.ACCEPTED:
+            self._wait_until = self._clock.monotonic() + delivered.delay
             self._signals.trouble.set()
-        self._signals.wake_channels(besides=self._channel.name)
+        if delivered.is_news:
+            self._signals.wake_channels(besides=self._channel.name)
         return 0.0
 
     def _is_rationed(self, store: Store) -> bool:
@@ -105,10 +108,19 @@ class ChannelWorker:
         return left if 0.0 < left < _LOOK_SECONDS else _LOOK_SECONDS
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One attempt: its outcome, the seconds until the channel's next, and whether the other channels are told of it."""
+
+    outcome: Outcome
+    delay: float = 0.0
+    is_news: bool = False
+
+
 def deliver(
     store: Store, config: Config, channel: Channel, send: Sender, entry: OutboxEntry, clock: Clock
-) -> tuple[Outcome, float]:
-    """One attempt, its outcome on disk, and what it means for the channel's episode; (outcome, seconds to wait)."""
+) -> Delivered:
+    """Try once; its outcome is on disk, and what it means for the channel's episode."""
     watch, key, told_to = config.watch, CHANNEL + channel.name, audience(config.channels)
     text = texts.word(entry.told, channel.service.form, watch.language, watch.time_zone)
     store.outbox.begin_attempt(entry, clock.now())
@@ -117,17 +129,20 @@ def deliver(
         store.outbox.settle(entry, clock.now())
         order_id = entry.told.order_id if isinstance(entry.told, Alert) else None
         log.alert_sent(channel.name, str(entry.id), order_id or "-", entry.attempts + 1)
-        if store.episodes.end(key, told_to, clock.now()):
+        is_over = store.episodes.end(key, told_to, clock.now(), watch.quiet_until(clock.now()))
+        if is_over:
             log.fault_over(key)
-        return outcome, 0.0
+        return Delivered(outcome, is_news=is_over)
     delay = store.outbox.postpone(entry, outcome, clock.now())
     log.alert_failed(channel.name, str(entry.id), outcome.result, outcome.why, delay)
-    if outcome.result in {Result.PERMANENT, Result.REFUSED}:
-        # A person must act: told on the others at once.
-        fault = channel_fault(channel.name, outcome.cause or Cause.REFUSED)
-        if store.episodes.begin(key, fault, told_to, clock.now()):
-            log.fault_began(key, outcome.why)
-    return outcome, delay
+    if outcome.result not in {Result.PERMANENT, Result.REFUSED}:
+        return Delivered(outcome, delay)
+    # A person must act: told on the others at once.
+    fault = channel_fault(channel.name, outcome.cause or Cause.REFUSED)
+    is_new = store.episodes.begin(key, fault, told_to, clock.now())
+    if is_new:
+        log.fault_began(key, outcome.why)
+    return Delivered(outcome, delay, is_news=is_new)
 
 
 def channel_fault(name: str, cause: Cause) -> Fault:

@@ -123,6 +123,7 @@ class FolderWorker:
         self._failures += 1
         delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
         if isinstance(fault, StoreError):
+            delay = min(delay, retry.STORE_CAP)
             log.store_failed(self.name, why(fault), delay)
         elif isinstance(fault, FolderMissing):
             delay = retry.RECONNECT_CAP
@@ -210,7 +211,11 @@ class FolderWorker:
             self._signals.wake_channels()
 
     def _fault_over(self, key: str) -> None:
-        if self._with_store(lambda store: store.episodes.end(key, self._audience, self._clock.now())):
+        def end(store: Store) -> bool:
+            now = self._clock.now()
+            return store.episodes.end(key, self._audience, now, self._config.watch.quiet_until(now))
+
+        if self._with_store(end):
             log.fault_over(key)
             self._signals.wake_channels()
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from mailwatch import log
 from mailwatch.clock import Clock
-from mailwatch.config import Config, audience
+from mailwatch.config import Config
 from mailwatch.store import Store
 from mailwatch.watch.channel import ChannelWorker
 from mailwatch.watch.folder import FolderWorker, Logins
@@ -89,7 +89,9 @@ def prepare(state_dir: Path, config: Config, clock: Clock) -> None:
         gone = store.outbox.close_removed_channels([channel.name for channel in config.channels], clock.now())
         for name, rows in gone.items():
             log.channel_removed(name, rows)
-        store.episodes.end_all_but(_keys(config).__contains__, audience(config.channels), clock.now())
+        for key in store.episodes.forget_all_but(_keys(config)):
+            log.fault_over(key)
+        store.reports.note_run(clock.now())
     finally:
         store.close()
 

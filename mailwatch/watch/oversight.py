@@ -6,7 +6,7 @@ import random
 import threading
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from mailwatch import health, log, retry, schedule, texts
 from mailwatch.alert import FaultNews, Stage
@@ -23,8 +23,9 @@ from mailwatch.watch.signals import SenderOf, Signals, why
 
 _TICK_SECONDS = 10.0
 _TICK_IN_TROUBLE = 2.0
-# After a start the folders get this long for their first good search before one counts as stale.
-_GRACE = timedelta(minutes=2)
+# After a start, a jump of the clock or a full disk nothing is judged until the folders could have been searched.
+_GRACE_SECONDS = 120.0
+_JUMP_SECONDS = 30.0
 _STORE_FAULT_EVERY = 3600.0
 _STORE_FAILED_FOR = 20.0
 
@@ -41,7 +42,8 @@ class Oversight:
         self._clock = clock
         self._audience: Sequence[tuple[str, frozenset[str]]] = audience(config.channels)
         self._started = clock.now()
-        self._began = clock.monotonic()
+        self._grace_from = clock.monotonic()
+        self._looked_at = self._started, self._grace_from
         self._failures = 0
         self._store_fault = _StoreFault(config, sender_of, clock)
 
@@ -73,8 +75,10 @@ class Oversight:
     def look(self, store: Store) -> float:
         """Look once; the seconds until the next look."""
         store.check_writable()
-        self._store_fault.gone()
         now = self._clock.now()
+        self._note_jumps(now)
+        if self._store_fault.gone():
+            self._grace_from = self._clock.monotonic()
         state = state_of(store, self._config, now)
         self._folders(store, state.folders, now)
         is_trouble = False
@@ -84,19 +88,29 @@ class Oversight:
         self._failures = 0
         return _TICK_IN_TROUBLE if is_trouble else _TICK_SECONDS
 
+    def _note_jumps(self, now: datetime) -> None:
+        """A wall clock that jumps makes everything look old: as after a start, nothing is judged for a while."""
+        monotonic = self._clock.monotonic()
+        passed = (now - self._looked_at[0]).total_seconds() - (monotonic - self._looked_at[1])
+        if abs(passed) > _JUMP_SECONDS:
+            self._grace_from = monotonic
+        self._looked_at = now, monotonic
+
+    @property
+    def _is_grace(self) -> bool:
+        return self._clock.monotonic() - self._grace_from < _GRACE_SECONDS
+
     # ---- folders ----
 
     def _folders(self, store: Store, folders: Sequence[FolderHealth], now: datetime) -> None:
         """A folder without a good search for 15 minutes, whatever the reason."""
-        is_grace = self._clock.monotonic() - self._began < _GRACE.total_seconds()
         for folder in folders:
             key = f"stale/{folder.account}/{folder.folder}"
-            since = max(folder.last_good_search or self._started, min(self._started, now))
-            if folder.last_good_search and now - folder.last_good_search > health.STALE_AFTER and not is_grace:
-                since = folder.last_good_search
             if not health.is_stale(folder, now, health.STALE_AFTER):
                 self._over(store, key, now)
-            elif now - since > health.STALE_AFTER and not self._is_told(store, folder):
+                continue
+            since = folder.last_good_search or self._started
+            if now - since > health.STALE_AFTER and not self._is_grace and not self._is_told(store, folder):
                 minutes = int(health.STALE_AFTER.total_seconds() // 60)
                 fields = {"account": folder.account, "folder": folder.folder, "minutes": str(minutes)}
                 self._began_fault(store, key, Fault("fault.stale", fields), now)
@@ -113,7 +127,7 @@ class Oversight:
         is_rationed = self._quota(store, channel, fares, now)
         if fares.owed:
             self._stand_in(store, channel, now, _stand_in_since(fares, now), kept=is_rationed)
-        if fares.trying_since and fares.failed_at and fares.failed_at - fares.trying_since >= health.DEAD_AFTER:
+        if _is_dead(fares, now) and not self._is_grace:
             cause = fares.last.cause if fares.last else None
             self._began_fault(store, CHANNEL + channel.name, channel_fault(channel.name, cause or Cause.SILENT), now)
         return fares.trying_since is not None and fares.owed > 0
@@ -140,19 +154,30 @@ class Oversight:
 
     def _reports(self, store: Store, state: Health, now: datetime) -> None:
         watch = self._config.watch
-        hold = watch.quiet_hours.until(now, watch.time_zone) if watch.quiet_hours else None
-        told = store.reports.tell_digest(self._takes("digest"), now, hold)
+        hold = watch.quiet_until(now)
+        is_told = store.reports.tell_digest(self._takes("digest"), now, hold)
         morning = schedule.last_at(watch.morning_line or schedule.DEFAULT_MORNING, now, watch.time_zone)
-        told |= bool(store.episodes.remind(morning, self._audience, now, hold))
-        if watch.morning_line is not None and not hold and store.reports.morning_due(morning, now):
-            troubles = health.troubles(state, now, health.fresh_within(slice_seconds(self._config)))
-            is_early = self._clock.monotonic() - self._began < _GRACE.total_seconds()
-            if not (troubles and is_early):
-                lasting = tuple(episode.fault for episode in store.episodes.open())
-                store.reports.tell_morning(self._takes("digest"), lasting or troubles, now)
-                told = True
-        if told:
+        if self._morning_line(store, state, morning, now, hold):
+            # It names what lasts: a reminder beside it would say the same again.
+            others = [(name, kinds) for name, kinds in self._audience if "digest" not in kinds]
+            store.episodes.remind(morning, others, now, hold)
+            is_told = True
+        is_told |= bool(store.episodes.remind(morning, self._audience, now, hold))
+        if is_told:
             self._signals.wake_channels()
+
+    def _morning_line(
+        self, store: Store, state: Health, morning: datetime, now: datetime, hold_until: datetime | None
+    ) -> bool:
+        """Tell the morning line, where it is time; whether it was told. Not before the folders could be searched."""
+        if self._config.watch.morning_line is None or not store.reports.morning_due(morning, now):
+            return False
+        troubles = health.troubles(state, now, health.fresh_within(slice_seconds(self._config)))
+        if troubles and self._is_grace:
+            return False
+        lasting = tuple(episode.fault for episode in store.episodes.open())
+        store.reports.tell_morning(self._takes("digest"), lasting or troubles, now, hold_until)
+        return True
 
     def _takes(self, kind: str) -> list[str]:
         return [name for name, kinds in self._audience if kind in kinds]
@@ -165,7 +190,7 @@ class Oversight:
             self._signals.wake_channels()
 
     def _over(self, store: Store, key: str, now: datetime) -> None:
-        if store.episodes.end(key, self._audience, now):
+        if store.episodes.end(key, self._audience, now, self._config.watch.quiet_until(now)):
             log.fault_over(key)
             self._signals.wake_channels()
 
@@ -195,11 +220,13 @@ class _StoreFault:
             self._tell(Stage.LASTS if self._told_at is not None else Stage.BEGAN)
             self._told_at = monotonic
 
-    def gone(self) -> None:
-        """The store can be written."""
+    def gone(self) -> bool:
+        """The store can be written; whether that is new."""
+        was_there = self._since is not None
         if self._told_at is not None:
             self._tell(Stage.OVER)
         self._since = self._told_at = None
+        return was_there
 
     def _tell(self, stage: Stage) -> None:
         news = FaultNews(self._fault, stage, self._since or self._clock.now())
@@ -209,6 +236,14 @@ class _StoreFault:
                 text = texts.word(news, channel.service.form, self._watch.language, self._watch.time_zone)
                 send = self._sender_of(channel)
                 threading.Thread(target=send, args=(text, uuid.uuid4()), name="store-fault", daemon=True).start()
+
+
+def _is_dead(fares: ChannelState, now: datetime) -> bool:
+    """Whether nothing was accepted for so long, though it was tried, or something waits for so long."""
+    if fares.trying_since is None or fares.failed_at is None:
+        return False
+    is_owed_long = fares.oldest_owed and now - max(fares.trying_since, fares.oldest_owed) >= health.DEAD_AFTER
+    return bool(is_owed_long) or fares.failed_at - fares.trying_since >= health.DEAD_AFTER
 
 
 def _stand_in_since(fares: ChannelState, now: datetime) -> datetime | None:

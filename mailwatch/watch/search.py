@@ -154,9 +154,9 @@ class Search:
         self._record(headline, Reading(self._identity(headline), self._account.seller, found.content_key(), notices))
 
     def _record(self, headline: Headline, reading: Reading) -> None:
-        watch, now = self._config.watch, self._clock.now()
-        hold = watch.quiet_hours.until(now, watch.time_zone) if watch.quiet_hours else None
-        recorded = self._store.record(reading, self._config.rules, self._channels, now, hold)
+        now = self._clock.now()
+        hold_until = self._config.watch.quiet_until(now)
+        recorded = self._store.record(reading, self._config.rules, self._channels, now, hold_until)
         self._remember(headline)
         for each in recorded:
             self._log(headline, each)
