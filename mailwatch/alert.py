@@ -43,6 +43,7 @@ class Alert:
     asked: int = 1
     may_be_repeat: bool = False
     open_requests: int = 0
+    told_at: datetime | None = None
 
 
 class Stage(StrEnum):
@@ -51,6 +52,7 @@ class Stage(StrEnum):
     BEGAN = "began"
     LASTS = "lasts"
     OVER = "over"
+    ONCE = "once"  # over before it was told
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,23 @@ class FaultNews:
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
-    """Several alerts in one: `count` of them, of which some are named by their order IDs."""
+class DigestRow:
+    """One alert in a digest: its order, or the place of a mail without one."""
 
+    kind: Kind
+    order_id: str | None
+    at: datetime
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Several alerts in one: `count` of them, of which these are named. `reason`: `unverified`, `first_start`,
+    `rebuilt` or `outage`."""
+
+    reason: str
     count: int
-    orders: tuple[str, ...]
+    named: tuple[DigestRow, ...]
     since: datetime
     may_be_repeat: bool = False
 

@@ -6,6 +6,7 @@ that is at work, or by us where none is.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -41,7 +42,7 @@ def findings(config: Config, server_of: Callable[[Account], Server], *, send: bo
     """Every account, folder, channel and the store, one finding each as it is known. `send`: a test alert to each
     channel."""
     for account in config.accounts:
-        yield from _account(account, server_of)
+        yield from _account(config, account, server_of)
     store = _store(config)
     yield store
     if send and store.is_good:
@@ -103,12 +104,13 @@ def _tested(channel: Channel, outcome: Outcome | None) -> Finding:
     return Finding(False, Fault("check.not_sent", {"channel": channel.name, "why": cause, "detail": outcome.why}))
 
 
-def _account(account: Account, server_of: Callable[[Account], Server]) -> Iterator[Finding]:
+def _account(config: Config, account: Account, server_of: Callable[[Account], Server]) -> Iterator[Finding]:
     try:
         client = mailbox.log_in(server_of(account))
     except MailwatchError as fault:
         yield Finding(False, _about("check.account_bad", fault, account=account.name))
         return
+    _clear_refusals(config, account)
     mode = "IDLE" if client.has_capability("IDLE") else "polling"
     yield Finding(True, Fault("check.account_good", {"account": account.name, "host": account.host, "mode": mode}))
     if account.provider.authserv_id is None:
@@ -118,6 +120,13 @@ def _account(account: Account, server_of: Callable[[Account], Server]) -> Iterat
             yield _folder(account, client, folder)
     finally:
         client.close()
+
+
+def _clear_refusals(config: Config, account: Account) -> None:
+    """A login that went well: a `run` that waits after refused ones may go on at once."""
+    if (config.watch.state_dir / FILE_NAME).exists():
+        with contextlib.suppress(StoreError), contextlib.closing(Store.open(config.watch.state_dir)) as store:
+            store.refusals.clear(account.name)
 
 
 def _folder(account: Account, client: mailbox.Client, folder: str) -> Finding:

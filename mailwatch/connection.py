@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import imaplib
+import queue
 import re
+import select
 import socket
 import ssl
+import threading
 import time
 
 MAX_LINE = 4 * 1024 * 1024
@@ -51,20 +54,46 @@ class Connection(imaplib.IMAP4):
 
     # ---- imaplib's hooks ----
 
-    def open(self, host: str = "", port: int = 993, timeout: float | None = None) -> None:
+    def open(self, host: str = "", port: int = 993, timeout: float | None = None) -> None:  # noqa: ARG002 - imaplib's
         """Connect; TLS where a context was given (implicit TLS only: STARTTLS can be stripped, reliability H20)."""
         self.host, self.port = host, port
-        plain = socket.create_connection((host, port), timeout)
+        plain = self._connected(host, port)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEPALIVE.items():
             if hasattr(socket, name):
                 plain.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         try:
-            self.sock = self._tls.wrap_socket(plain, server_hostname=host) if self._tls else plain
+            self.sock = self._handshaken(plain, self._tls, host) if self._tls else plain
         except BaseException:
             plain.close()
             raise
+
+    def _connected(self, host: str, port: int) -> socket.socket:
+        """A connection to the first address that answers. Raises `OSError`."""
+        failed: OSError | None = None
+        for address in _look_up(host, port, self._remaining()):
+            try:
+                return socket.create_connection(address, self._remaining())
+            except OSError as fault:
+                failed = fault
+        raise failed or OSError(f"no address for {host}")
+
+    def _handshaken(self, plain: socket.socket, tls: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+        """TLS over it. A read time-out is no deadline: a handshake that drips would never end."""
+        plain.setblocking(False)
+        wrapped = tls.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+        while True:
+            try:
+                wrapped.do_handshake()
+                return wrapped
+            except ssl.SSLWantReadError:
+                select.select([wrapped], [], [], self._remaining())
+            except ssl.SSLWantWriteError:
+                select.select([], [wrapped], [], self._remaining())
+            except BaseException:
+                wrapped.close()
+                raise
 
     def read(self, size: int) -> bytes:
         """A literal of `size` bytes; one over the limit is refused before a byte of it is read (a 4 GB one: H19)."""
@@ -177,3 +206,24 @@ class Connection(imaplib.IMAP4):
             raise LinkLost("the server sent more than an answer can hold")
         self._buffer += data
         return True
+
+
+def _look_up(host: str, port: int, seconds: float) -> list[tuple[str, int]]:
+    """The addresses of a host. A resolver that hangs is left behind in its thread. Raises `OSError`."""
+    answers: queue.SimpleQueue[list[tuple[str, int]] | OSError] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answers.put([(str(address[0]), int(address[1])) for *_, address in found])
+        except (OSError, UnicodeError) as fault:
+            answers.put(fault if isinstance(fault, OSError) else OSError(f"{host!r} is no host name"))
+
+    threading.Thread(target=ask, name="look-up", daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"the name {host} was not found in time") from None
+    if isinstance(answer, OSError):
+        raise answer
+    return answer

@@ -10,9 +10,11 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +81,29 @@ _MIGRATIONS = {
     ) WITHOUT ROWID;
     CREATE TABLE unverified (
         id INTEGER PRIMARY KEY, at REAL NOT NULL, request INTEGER REFERENCES request ON DELETE CASCADE,
-        order_id TEXT, state TEXT NOT NULL
+        kind TEXT NOT NULL, order_id TEXT, state TEXT NOT NULL
     );
     CREATE INDEX unverified_by_state ON unverified (state, at);
     CREATE INDEX unverified_by_request ON unverified (request);
+    CREATE TABLE refusal (account TEXT PRIMARY KEY, count INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+    CREATE TABLE reading (
+        account TEXT NOT NULL, folder TEXT NOT NULL, uidvalidity INTEGER NOT NULL, uid INTEGER NOT NULL,
+        received INTEGER NOT NULL, size INTEGER NOT NULL, tries INTEGER NOT NULL,
+        PRIMARY KEY (account, folder, uidvalidity, uid, received, size)
+    ) WITHOUT ROWID;
+    CREATE TABLE held (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, reason TEXT NOT NULL, account TEXT NOT NULL, folder TEXT NOT NULL,
+        request INTEGER REFERENCES request ON DELETE SET NULL, alert TEXT NOT NULL
+    );
+    ALTER TABLE folder ADD COLUMN singles INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE counter (name TEXT PRIMARY KEY, total INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE report (name TEXT PRIMARY KEY, at REAL NOT NULL, totals TEXT NOT NULL) WITHOUT ROWID;
     """,
 }
 SCHEMA_VERSION = max(_MIGRATIONS)
+# A file of a later mailwatch says a version somewhat higher; a damaged one says anything.
+_FARTHEST_VERSION = 1000
+_TABLE = re.compile(r"CREATE TABLE (\w+)")
 
 
 class Database:
@@ -195,6 +211,62 @@ class Database:
                     for statement in _MIGRATIONS[step].split(";\n"):
                         self.change(statement)
                     self.change(f"PRAGMA user_version = {step}")
+
+
+def set_aside_damaged(folder: Path, now: datetime) -> str | None:
+    """Move a damaged store out of the way; why, in English, or None where it is sound. One that was lost counts too.
+
+    `now`, aware, names the copy, which is kept for whoever wants to look. Raises `StoreError` where it can't be moved.
+    """
+    path = folder / FILE_NAME
+    aside = f".damaged-{now:%Y%m%d-%H%M%S}"
+    try:
+        was_written = (folder / LOCK_NAME).exists() and (folder / LOCK_NAME).stat().st_size > 0
+        if not path.exists() or path.stat().st_size == 0:
+            return "the file is gone" if was_written else None
+        problem = _problem(path)
+        if problem is None:
+            return None
+        for each in (path, path.with_name(f"{FILE_NAME}-journal")):
+            if each.exists():
+                each.rename(each.with_name(each.name + aside))
+    except OSError as fault:
+        raise StoreError("store.unwritable", path=path, why=fault.strerror) from None
+    return problem
+
+
+def note_written(folder: Path) -> None:
+    """A store is there: from now on its absence means that it was lost. Raises `StoreError`."""
+    path = folder / LOCK_NAME
+    try:
+        if not path.exists() or not path.stat().st_size:
+            path.write_text("mailwatch\n", "ascii")
+    except OSError as fault:
+        raise StoreError("store.unwritable", path=path, why=fault.strerror) from None
+
+
+def _problem(path: Path) -> str | None:
+    """What SQLite's own check, and a look at what it does not check, say of the file; None where all is well."""
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+        if found != "ok":
+            return found[:100]
+        if not 0 <= version <= SCHEMA_VERSION + _FARTHEST_VERSION:
+            return f"format {version}"
+        if version == SCHEMA_VERSION:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            missing = set(_TABLE.findall("".join(_MIGRATIONS.values()))) - tables
+            return f"without the table {min(missing)}" if missing else None
+    except sqlite3.DatabaseError as fault:
+        # A full disk, missing permission or another process is no damage; what was cut off or makes no sense is.
+        name = getattr(fault, "sqlite_errorname", "")
+        is_damage = _error_key(fault) == "store.damaged" or name in {"SQLITE_ERROR", "SQLITE_IOERR_SHORT_READ"}
+        return str(fault)[:100] if is_damage else None
+    finally:
+        connection.close()
+    return None
 
 
 class RunLock:

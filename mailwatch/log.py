@@ -92,6 +92,11 @@ def vanished(account: str, folder: str, uid: int) -> None:
     _write(_INFO, "vanished", account=account, folder=folder, uid=uid)
 
 
+def set_aside(account: str, folder: str, uid: int) -> None:
+    """A mail was begun three times and never read to its end: told as unreadable, and left alone from here on."""
+    _write(_ERROR, "set_aside", account=account, folder=folder, uid=uid)
+
+
 def store_failed(where: str, why: str, retry_in: float) -> None:
     """The store could not be written; nothing was marked as seen or sent."""
     _write(_ERROR, "store_failed", where=where, why=why, retry_in=round(retry_in, 1))
@@ -142,6 +147,16 @@ def stood_in(channel: str, rows: int) -> None:
 def heartbeat_failed(why: str) -> None:
     """The heartbeat's URL could not be called."""
     _write(_WARNING, "heartbeat_failed", why=why)
+
+
+def worker_late(where: str) -> None:
+    """A worker hangs past every deadline: another takes its place."""
+    _write(_ERROR, "worker_late", where=where)
+
+
+def store_set_aside(why: str) -> None:
+    """The store was damaged or lost: set aside and begun anew; the look-back is told in a digest."""
+    _write(_ERROR, "store_set_aside", why=why)
 
 
 def worker_failed(where: str, error: BaseException, retry_in: float) -> None:

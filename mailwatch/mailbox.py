@@ -233,18 +233,8 @@ class Mailbox:
         return answer
 
 
-def connect(server: Server, folder: str) -> Mailbox:
-    """Connect, log in and examine the folder. Raises `Unreachable`, `LoginRefused` or `FolderMissing`."""
-    client = log_in(server)
-    try:
-        return client.examine(folder)
-    except BaseException:
-        client.connection.shutdown()
-        raise
-
-
 def log_in(server: Server) -> Client:
-    """A logged-in client, for `connect` and for `check`. Raises `Unreachable` or `LoginRefused`."""
+    """A logged-in client. Raises `Unreachable` or `LoginRefused`."""
     try:
         made = Connection(server.host, server.port, server.tls, CONNECT_SECONDS)
     except ssl.SSLCertVerificationError as fault:
@@ -331,6 +321,24 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
                 if _is_passing(_words(fault)):
                     raise
                 raise FolderMissing("mailbox.folder_missing", folder=folder, why=_words(fault)) from None
+
+    def open(self, folder: str) -> Mailbox | None:
+        r"""The configured folder, examined; None for a role such as `\Junk` that no folder has.
+
+        Where it is not opened the connection is closed. Raises `FolderMissing` or `Unreachable`.
+        """
+        try:
+            name = self.resolve(folder)
+            if name is not None:
+                opened = self.examine(name)
+                opened.watched_as = folder
+                opened.is_junk = opened.is_junk or folder.lower() == JUNK.lower()
+                return opened
+        except BaseException:
+            self.connection.shutdown()
+            raise
+        self.close()
+        return None
 
     def folder_names(self) -> list[tuple[tuple[bytes, ...], str]]:
         """(attributes, name) of every folder."""

@@ -16,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mailwatch import retry, rows
-from mailwatch.alert import TestAlert, Told
+from mailwatch.alert import FaultNews, Stage, TestAlert, Told
 from mailwatch.database import Database
+from mailwatch.errors import Fault
 from mailwatch.fares import Fares
 from mailwatch.services import Outcome, Result
 
@@ -66,14 +67,15 @@ class Outbox:
         *,
         hold_until: datetime | None = None,
         about: str | None = None,
+        may_be_repeat: bool = False,
     ) -> None:
         """Owe the alert to each channel, not before `hold_until`; inside the transaction that writes its cause."""
         for name in channels:
             self._database.change(
-                "INSERT INTO outbox (id, channel, request, alert, created_at, next_attempt, about)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO outbox (id, channel, request, alert, created_at, next_attempt, about, unsure)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 *(str(uuid.uuid4()), name, request, json.dumps(alert, ensure_ascii=False)),
-                *(now.timestamp(), hold_until.timestamp() if hold_until else 0.0, about),
+                *(now.timestamp(), hold_until.timestamp() if hold_until else 0.0, about, int(may_be_repeat)),
             )
 
     def owe_tests(self, channels: Iterable[str], now: datetime) -> dict[str, uuid.UUID]:
@@ -223,12 +225,19 @@ class Outbox:
         return OutboxEntry(
             id=uuid.UUID(row["id"]),
             channel=row["channel"],
-            told=self._told(row, now, is_repeat),
+            told=self._readable(row, now, is_repeat),
             attempts=row["attempts"],
             is_unsure=bool(row["unsure"]),
             root=row["root"] or row["id"],
             about=row["about"],
         )
+
+    def _readable(self, row: sqlite3.Row, now: datetime, is_repeat: bool) -> Told:
+        """What is told; of a row that a failing disk has changed, that it can't be read: it must not hold the rest."""
+        try:
+            return self._told(row, now, is_repeat)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            return FaultNews(Fault("fault.unreadable_row"), Stage.ONCE, now)
 
     def _told(self, row: sqlite3.Row, now: datetime, is_repeat: bool) -> Told:
         stored = json.loads(row["alert"])
@@ -238,7 +247,8 @@ class Outbox:
         if now.timestamp() - row["created_at"] > PRIVATE_FOR.total_seconds():
             stored.update(reason=None, excerpt=None)
         request = self._database.one("SELECT id, asked FROM request WHERE id = ?", row["request"])
-        return replace(rows.alert_in(self._database, stored, request, is_repeat), open_requests=self.open_requests(now))
+        alert = rows.alert_in(self._database, stored, request, is_repeat)
+        return replace(alert, open_requests=self.open_requests(now), told_at=now)
 
     def open_requests(self, now: datetime) -> int:
         """Requests and wishes that a person was told, are open and have not lapsed, 14 days after the last sighting."""

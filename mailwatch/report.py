@@ -1,16 +1,23 @@
-"""How often a person is told: the limit on unverified alerts, their digest, and the morning line (design section 6)."""
+"""How often a person is told: digests instead of many single alerts, and the morning line (design section 6).
+
+Two things gather: unverified alerts above 20 in an hour, which a digest names or counts every 6 hours; and what a
+folder holds at its first start, after a rebuilt store or after an outage, which a digest names without exception.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
 from mailwatch import rows
-from mailwatch.alert import Digest, MorningLine
+from mailwatch.alert import Digest, DigestRow, MorningLine
 from mailwatch.database import Database
 from mailwatch.errors import Fault
-from mailwatch.notice import Notice
+from mailwatch.notice import Kind, Notice
 from mailwatch.outbox import Outbox
 from mailwatch.trust import Trust
 
@@ -18,8 +25,21 @@ SINGLE_AN_HOUR = 20
 DIGEST_EVERY = timedelta(hours=6)
 # The first digest of a flood waits a little, to hold more of it.
 _DIGEST_GATHERS = timedelta(minutes=10)
-_NAMED = 50
+# A first search that finds no end must not hold back what it found.
+_GATHERED_FOR = timedelta(minutes=5)
+_NAMED_IN_ONE = 40
+# Of a first start's unverified alerts so many are gathered to be named; a flood beyond that is counted.
+_GATHERED_UNVERIFIED = 100
 _HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Why the alerts of a folder wait for a digest."""
+
+    reason: Literal["first_start", "rebuilt", "outage"]
+    account: str
+    folder: str
 
 
 class Reports:
@@ -31,9 +51,8 @@ class Reports:
 
     # ---- unverified alerts ----
 
-    def may_be_single(self, notice: Notice, request: int | None, now: datetime) -> bool:
-        """Whether an alert goes out singly: verified always, unverified the first 20 in an hour. The rest waits for a
-        digest."""
+    def may_be_named(self, notice: Notice, request: int | None, now: datetime, gather: Gather | None = None) -> bool:
+        """Whether an alert goes out by name: verified always, unverified the first 20 in an hour. The rest waits."""
         if notice.trust is Trust.VERIFIED:
             self._database.change("DELETE FROM unverified WHERE request = ? AND state <> 'told'", request)
             return True
@@ -41,30 +60,34 @@ class Reports:
             "SELECT count(*) AS n FROM unverified WHERE state = 'told' AND at > ? AND at <= ?",
             *((now - _HOUR).timestamp(), now.timestamp()),
         )
-        is_single = row is None or row["n"] < SINGLE_AN_HOUR
+        is_named = row is None or row["n"] < (_GATHERED_UNVERIFIED if gather else SINGLE_AN_HOUR)
         self._database.change(
-            "INSERT INTO unverified (at, request, order_id, state) VALUES (?, ?, ?, ?)",
-            *(now.timestamp(), request, notice.order_id, "told" if is_single else "waiting"),
+            "INSERT INTO unverified (at, request, kind, order_id, state) VALUES (?, ?, ?, ?, ?)",
+            *(now.timestamp(), request, notice.kind, notice.order_id, "told" if is_named else "waiting"),
         )
-        return is_single
+        return is_named
 
     def was_told(self, request: int) -> bool:
         """Whether the request's alerts reached a person by name; one that a digest only counted did not."""
         return not self._database.one("SELECT 1 FROM unverified WHERE request = ? AND state <> 'told'", request)
 
     def tell_digest(self, channels: Iterable[str], now: datetime, hold_until: datetime | None) -> bool:
-        """Owe the digest of what waits, where it is time; whether it was."""
+        """Owe the digest of the unverified that wait, where it is time; whether it was."""
         oldest = self._database.one("SELECT min(at) AS at FROM unverified WHERE state = 'waiting'")
         if oldest is None or oldest["at"] is None or not self._is_time(oldest["at"], now):
             return False
         with self._database.transaction():
-            waiting = self._database.all("SELECT id, order_id FROM unverified WHERE state = 'waiting' ORDER BY id")
-            named = list(dict.fromkeys(row["order_id"] for row in waiting if row["order_id"]))[:_NAMED]
-            digest = Digest(len(waiting), tuple(named), datetime.fromtimestamp(oldest["at"], UTC))
+            waiting = self._database.all("SELECT * FROM unverified WHERE state = 'waiting' ORDER BY id DESC")
+            named = {row["order_id"]: row for row in reversed(waiting) if row["order_id"]}
+            shown = tuple(
+                DigestRow(Kind(row["kind"]), row["order_id"], _moment(row["at"]))
+                for row in list(named.values())[:_NAMED_IN_ONE]
+            )
+            digest = Digest("unverified", len(waiting), shown, _moment(oldest["at"]))
             self._outbox.owe(None, rows.news_out(digest), channels, now, hold_until=hold_until)
             self._database.change("UPDATE unverified SET state = 'counted' WHERE state = 'waiting'")
-            for order_id in named:
-                self._database.change("DELETE FROM unverified WHERE state = 'counted' AND order_id = ?", order_id)
+            for row in shown:
+                self._database.change("DELETE FROM unverified WHERE state = 'counted' AND order_id = ?", row.order_id)
             self._database.change("DELETE FROM unverified WHERE state = 'told' AND at < ?", (now - _HOUR).timestamp())
             self._remember("digest", now, {})
         return True
@@ -73,6 +96,58 @@ class Reports:
         last = self._last("digest")
         since = (last + DIGEST_EVERY).timestamp() if last and last <= now else 0.0
         return now.timestamp() >= max(oldest + _DIGEST_GATHERS.total_seconds(), since)
+
+    # ---- first start, rebuilt store, outage ----
+
+    def gather(self, why: Gather, request: int | None, alert: dict[str, Any], now: datetime) -> None:
+        """Keep an alert for the digest of its folder's search."""
+        self._database.change(
+            "INSERT INTO held (at, reason, account, folder, request, alert) VALUES (?, ?, ?, ?, ?, ?)",
+            *(now.timestamp(), why.reason, why.account, why.folder, request, json.dumps(alert, ensure_ascii=False)),
+        )
+
+    def tell_gathered(
+        self, account: str, folder: str, audience: Sequence[tuple[str, frozenset[str]]], now: datetime
+    ) -> bool:
+        """Owe what was gathered of a folder, to each channel that takes digests; whether there was any.
+
+        One alone goes out as itself. Each is named: a digest counts as the alert of every order in it.
+        """
+        which = "SELECT * FROM held WHERE account = ? AND folder = ?"
+        if not self._database.one(which, account, folder):
+            return False
+        with self._database.transaction():
+            held = self._database.all(which, account, folder)
+            for name, kinds in audience:
+                wanted = [row for row in held if "digest" in kinds and json.loads(row["alert"])["kind"] in kinds]
+                self._owe_gathered(name, wanted, now)
+            self._database.change("DELETE FROM held WHERE account = ? AND folder = ?", account, folder)
+        return True
+
+    def tell_overdue_gathered(self, audience: Sequence[tuple[str, frozenset[str]]], now: datetime) -> bool:
+        """The same for folders whose search does not come to its end; whether there was any."""
+        since = (now - _GATHERED_FOR).timestamp()
+        late = self._database.all(
+            "SELECT DISTINCT account, folder FROM held WHERE at < ? OR at > ?", since, now.timestamp()
+        )
+        for row in late:
+            self.tell_gathered(row["account"], row["folder"], audience, now)
+        return bool(late)
+
+    def _owe_gathered(self, channel: str, held: list[sqlite3.Row], now: datetime) -> None:
+        if not held:
+            return
+        reason = held[0]["reason"]
+        is_repeat = reason == "rebuilt"
+        if len(held) == 1:
+            alert = json.loads(held[0]["alert"])
+            self._outbox.owe(held[0]["request"], alert, [channel], now, may_be_repeat=is_repeat)
+            return
+        shown = sorted((_digest_row(json.loads(row["alert"])) for row in held), key=lambda row: row.at, reverse=True)
+        for at in range(0, len(shown), _NAMED_IN_ONE):
+            part = tuple(shown[at : at + _NAMED_IN_ONE])
+            digest = Digest(reason, len(part), part, part[-1].at)
+            self._outbox.owe(None, rows.news_out(digest), [channel], now, may_be_repeat=is_repeat)
 
     # ---- the run itself ----
 
@@ -84,6 +159,15 @@ class Reports:
     def was_run(self) -> bool:
         """Whether a `run` ever started on this store."""
         return self._last("run") is not None
+
+    def note_rebuilt(self, now: datetime) -> None:
+        """This store stands in for one that was damaged or lost: what it tells first may have been told."""
+        with self._database.transaction():
+            self._remember("rebuilt", now, {})
+
+    def was_rebuilt(self) -> bool:
+        """Whether this store stands in for another."""
+        return self._last("rebuilt") is not None
 
     # ---- the morning line ----
 
@@ -112,7 +196,7 @@ class Reports:
             before = json.loads(row["totals"]) if row else {}
             totals = self._totals()
             counts = {name: total - before.get(name, 0) for name, total in totals.items()}
-            since = datetime.fromtimestamp(row["at"], UTC) if row else now
+            since = _moment(row["at"]) if row else now
             line = MorningLine(since, **counts, open=self._outbox.open_requests(now), troubles=troubles)
             self._outbox.owe(None, rows.news_out(line), channels, now, hold_until=hold_until)
             self._remember("morning", now, totals)
@@ -130,7 +214,7 @@ class Reports:
 
     def _last(self, name: str) -> datetime | None:
         row = self._database.one("SELECT at FROM report WHERE name = ?", name)
-        return datetime.fromtimestamp(row["at"], UTC) if row else None
+        return _moment(row["at"]) if row else None
 
     def _remember(self, name: str, now: datetime, totals: dict[str, int]) -> None:
         self._database.change(
@@ -138,3 +222,13 @@ class Reports:
             " totals = excluded.totals",
             *(name, now.timestamp(), json.dumps(totals)),
         )
+
+
+def _digest_row(alert: dict[str, Any]) -> DigestRow:
+    """One line of a digest; where there is no order ID, the place of the mail."""
+    place = "" if alert["order_id"] else f"{alert['account']} / {alert['folder']} / {alert['sender_domain'] or '?'}"
+    return DigestRow(Kind(alert["kind"]), alert["order_id"], _moment(alert["received"]), place)
+
+
+def _moment(stored: float) -> datetime:
+    return datetime.fromtimestamp(stored, UTC)

@@ -6,8 +6,16 @@ from mailwatch.services import Result
 
 RECONNECT_FIRST = 1.0
 RECONNECT_CAP = 300.0
+# An outage of minutes is the usual one: its end is noticed within one. One of hours costs the server fewer attempts.
+_RECONNECT_CAP_AT_FIRST = 45.0
+_RECONNECTS_AT_FIRST = 60
+_RECONNECT_GROWTH = 1.5
+# A server that takes no login just now is not asked again at once.
+BUSY_LEAST = 60.0
 # A disk that has room again must be noticed soon; asking it costs nobody anything.
 STORE_CAP = 20.0
+FOLDER_MISSING = 300.0
+PASSWORD_UNREADABLE = 60.0
 SEND_FIRST = 5.0
 SEND_CAP = 900.0
 # What may have been accepted is repeated more slowly: each repeat may be one too many.
@@ -17,8 +25,13 @@ SEND_PERMANENT = 3600.0
 
 
 def reconnect_delay(failures: int, jitter: float) -> float:
-    """Seconds until the next connection after `failures` (>= 1) in a row: doubling to 5 minutes, half of it jitter."""
-    return _doubling(RECONNECT_FIRST, RECONNECT_CAP, failures, jitter)
+    """Seconds until the next connection after `failures` (>= 1) in a row, half of it jitter.
+
+    Growing by half each time: after 15 s without a server the next attempt comes within 8 s. To 45 s, and after some
+    half an hour of that to 5 minutes.
+    """
+    cap = _RECONNECT_CAP_AT_FIRST if failures <= _RECONNECTS_AT_FIRST else RECONNECT_CAP
+    return _growing(RECONNECT_FIRST, cap, failures, jitter, _RECONNECT_GROWTH)
 
 
 def login_delay(refusals: int) -> float:
@@ -37,10 +50,10 @@ def send_delay(result: Result, failures: int, jitter: float) -> float:
     if result in {Result.PERMANENT, Result.REFUSED}:
         return SEND_PERMANENT
     if result is Result.AMBIGUOUS:
-        return _doubling(UNSURE_FIRST, UNSURE_CAP, failures, jitter)
-    return _doubling(SEND_FIRST, SEND_CAP, failures, jitter)
+        return _growing(UNSURE_FIRST, UNSURE_CAP, failures, jitter)
+    return _growing(SEND_FIRST, SEND_CAP, failures, jitter)
 
 
-def _doubling(first: float, cap: float, failures: int, jitter: float) -> float:
-    whole = min(cap, first * 2.0 ** min(failures - 1, 30))
+def _growing(first: float, cap: float, failures: int, jitter: float, growth: float = 2.0) -> float:
+    whole = min(cap, first * growth ** min(failures - 1, 60))
     return whole / 2 + whole / 2 * jitter

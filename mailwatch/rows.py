@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from mailwatch.alert import Alert, Digest, FaultNews, MorningLine, Stage, TestAlert
+from mailwatch.alert import Alert, Digest, DigestRow, FaultNews, MorningLine, Stage, TestAlert
 from mailwatch.amazon.details import Item
 from mailwatch.database import Database
 from mailwatch.errors import Fault
@@ -61,7 +61,9 @@ def news_out(news: FaultNews | Digest | MorningLine | TestAlert) -> dict[str, An
         case FaultNews():
             return {"kind": "fault", "fault": fault_out(news.fault), "stage": news.stage, "at": news.since.timestamp()}
         case Digest():
-            return {"kind": "digest", "count": news.count, "orders": news.orders, "at": news.since.timestamp()}
+            named = [[row.kind, row.order_id, row.at.timestamp(), row.place] for row in news.named]
+            numbers = {"count": news.count, "at": news.since.timestamp()}
+            return {"kind": "digest", "reason": news.reason, "named": named, **numbers}
         case MorningLine():
             numbers = {name: getattr(news, name) for name in ("mails", "known", "open", "missed", "forged")}
             troubles = [fault_out(trouble) for trouble in news.troubles]
@@ -79,7 +81,11 @@ def news_in(stored: dict[str, Any], *, may_be_repeat: bool) -> FaultNews | Diges
     if kind == "fault":
         return FaultNews(fault_in(stored["fault"]), Stage(stored["stage"]), at, may_be_repeat)
     if kind == "digest":
-        return Digest(stored["count"], tuple(stored["orders"]), at, may_be_repeat)
+        named = tuple(
+            DigestRow(Kind(kind), order_id, datetime.fromtimestamp(moment, UTC), place)
+            for kind, order_id, moment, place in stored["named"]
+        )
+        return Digest(stored["reason"], stored["count"], named, at, may_be_repeat)
     if kind == "morning":
         numbers = {name: stored[name] for name in ("mails", "known", "open", "missed", "forged")}
         troubles = tuple(fault_in(trouble) for trouble in stored["troubles"])

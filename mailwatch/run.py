@@ -56,11 +56,18 @@ def _signals_wait() -> Iterator[None]:
 
 
 def _start(config: Config, server_of: ServerOf) -> Watch:
-    watch = Watch(config, server_of, lambda channel: transport.sender(channel.url), ping=transport.ping)
+    watch = Watch(
+        config, server_of, lambda channel: transport.sender(channel.url), ping=transport.ping, on_damaged=_begin_anew
+    )
     watch.start()
     log.started(__version__, len(config.accounts), len(config.channels))
     threading.Thread(target=_warm_up, args=(config, watch), name="warm-up", daemon=True).start()
     return watch
+
+
+def _begin_anew() -> None:
+    """The store is damaged: as at a reload, it is set aside and the workers start on a new one."""
+    os.kill(os.getpid(), signal.SIGHUP)
 
 
 def _until_signal(config: Config, load: Callable[[], Config]) -> Config | None:

@@ -9,24 +9,27 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from mailwatch import request, rows
-from mailwatch.alert import is_urgent
+from mailwatch.alert import FaultNews, Stage, is_urgent
 from mailwatch.amazon.details import Item
 from mailwatch.database import Database
 from mailwatch.episode import Episodes
+from mailwatch.errors import Fault
 from mailwatch.health import FolderHealth
 from mailwatch.notice import Kind, Notice
 from mailwatch.outbox import Outbox
-from mailwatch.report import Reports
+from mailwatch.refusals import Refusals
+from mailwatch.report import Gather, Reports
 from mailwatch.request import Action, Decision, Known, Rules, Sighting, State
 from mailwatch.trust import Trust
 
 SCAN_FILE_NAME = "mailwatch-scan.sqlite"
 _RANK = {Trust.FORGED: 0, Trust.UNVERIFIED: 1, Trust.VERIFIED: 2}
+_KEPT_FOR = timedelta(days=30)
 _ASKS = {Kind.REQUEST, Kind.WISH}
 
 
@@ -72,11 +75,13 @@ class StoredRequest:
 
 @dataclass(frozen=True, slots=True)
 class FolderState:
-    """What is known of a watched folder. `floor`: UIDs up to here were there before the first start."""
+    """What is known of a watched folder. `floor`: UIDs up to here were there before the first start; `singles`: alerts
+    told singly since the last good search."""
 
     uidvalidity: int | None
     floor: int
     last_good_search: datetime | None
+    singles: int = 0
 
 
 class Store:
@@ -87,6 +92,7 @@ class Store:
         self.outbox = Outbox(database)
         self.episodes = Episodes(database, self.outbox)
         self.reports = Reports(database, self.outbox)
+        self.refusals = Refusals(database)
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -107,6 +113,29 @@ class Store:
         """Close it, in the thread that opened it."""
         self._database.close()
 
+    def rebuilt(self, why: str, audience: Iterable[tuple[str, frozenset[str]]], now: datetime) -> None:
+        """This store stands in for one that was damaged or lost (`why`): tell it, once."""
+        news = FaultNews(Fault("fault.rebuilt", {"why": why}), Stage.ONCE, now)
+        names = [name for name, kinds in audience if "fault" in kinds]
+        with self._database.transaction():
+            self.outbox.owe(None, rows.news_out(news), names, now, about="store")
+        self.reports.note_rebuilt(now)
+
+    def forget_old(self, now: datetime) -> None:
+        """After 30 days only keyed hashes are left of a request, never while something is owed (design section 6)."""
+        before = (now - _KEPT_FOR).timestamp()
+        old = (
+            "SELECT id FROM request WHERE order_id IS NOT NULL"
+            " AND NOT EXISTS (SELECT 1 FROM sighting WHERE sighting.request = request.id AND at >= ?)"
+            " AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.request = request.id AND settled_at IS NULL)"
+        )
+        with self._database.transaction():
+            for row in self._database.all(old, before):
+                self._database.change("UPDATE sighting SET items = '[]' WHERE request = ?", row["id"])
+                self._database.change("UPDATE request SET order_id = NULL, items = '[]' WHERE id = ?", row["id"])
+            self._database.change("DELETE FROM outbox WHERE settled_at < ?", before)
+            self._database.change("DELETE FROM unverified WHERE at < ?", before)
+
     def check_writable(self) -> None:
         """Write, and take it back."""
         self._database.check_writable()
@@ -119,7 +148,7 @@ class Store:
         if row is None:
             return None
         at = datetime.fromtimestamp(row["last_good_search"], UTC) if row["last_good_search"] else None
-        return FolderState(row["uidvalidity"], row["floor"], at)
+        return FolderState(row["uidvalidity"], row["floor"], at, row["singles"])
 
     def start_folder(
         self, account: str, folder: str, uidvalidity: int | None, floor: int, mode: str, watched_as: str | None = None
@@ -156,7 +185,7 @@ class Store:
 
     def good_search(self, account: str, folder: str, now: datetime) -> None:
         """A search was complete, and every unseen mail is recorded."""
-        query = "UPDATE folder SET last_good_search = ? WHERE account = ? AND folder = ?"
+        query = "UPDATE folder SET last_good_search = ?, singles = 0 WHERE account = ? AND folder = ?"
         with self._database.transaction():
             self._database.change(query, now.timestamp(), account, folder)
 
@@ -168,10 +197,26 @@ class Store:
             found.setdefault(row["uid"], set()).add((row["received"], row["size"]))
         return found
 
-    def vanished(self) -> None:
-        """A mail was gone before it could be read: the morning line counts it."""
+    def begin_reading(self, mail: MailIdentity) -> int:
+        """A candidate is about to be fetched and read; how often that was begun and not ended, this time included.
+
+        On disk before it begins, so that a mail that kills or hangs us is known at the next start.
+        """
         with self._database.transaction():
-            self.reports.count("missed")
+            self._database.change(
+                "INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET tries = reading.tries + 1",
+                *_key_of(mail),
+            )
+            row = self._database.one(f"SELECT tries FROM reading WHERE {_THE_MAIL}", *_key_of(mail))  # noqa: S608
+        return int(row["tries"]) if row else 1
+
+    def vanished(self, mail: MailIdentity, *, is_last_try: bool) -> None:
+        """A mail was gone before it could be read: the morning line counts it, and at the last try it is let go."""
+        with self._database.transaction():
+            if is_last_try:
+                self._insert_mail(mail)
+            else:
+                self.reports.count("missed")
 
     def mails_seen(self) -> int:
         """How many mails of all folders are recorded."""
@@ -203,11 +248,13 @@ class Store:
         channels: Iterable[tuple[str, frozenset[str]]],
         now: datetime,
         hold_until: datetime | None = None,
+        gather: Gather | None = None,
     ) -> list[Recorded]:
         """Decide on a candidate mail and write everything that follows, in one transaction.
 
-        `channels`: name and the kinds it is owed; `hold_until`: the end of the quiet hours, for what is not urgent.
-        A mail recorded before gives an empty list.
+        `channels`: name and the kinds it is owed; `hold_until`: the end of the quiet hours, for what is not urgent;
+        `gather`: why alerts wait for a digest, on the channels that take one. A mail recorded before gives an empty
+        list.
         """
         wanted = list(channels)
         with self._database.transaction():
@@ -221,12 +268,21 @@ class Store:
                 if notice.trust is Trust.FORGED:
                     self.reports.count("forged")
                 is_told = decision.alerts or _is_news_of_cancelling(notice, decision)
-                if is_told and self.reports.may_be_single(notice, number, now):
+                if is_told and self.reports.may_be_named(notice, number, now, gather):
                     names = [name for name, kinds in wanted if notice.kind in kinds]
+                    facts = _facts(notice, reading, decision)
+                    if gather and any("digest" in kinds for name, kinds in wanted if name in names):
+                        self.reports.gather(gather, number, facts, now)
+                        names = [name for name, kinds in wanted if name in names and "digest" not in kinds]
                     hold = None if is_urgent(notice.kind) else hold_until
-                    self.outbox.owe(number, _facts(notice, reading, decision), names, now, hold_until=hold)
+                    self.outbox.owe(number, facts, names, now, hold_until=hold)
+                    self._count_single(reading.mail)
                 recorded.append(Recorded(notice, decision))
             return recorded
+
+    def _count_single(self, mail: MailIdentity) -> None:
+        query = "UPDATE folder SET singles = singles + 1 WHERE account = ? AND folder = ?"
+        self._database.change(query, mail.account, mail.folder)
 
     def _record_notice(
         self, notice: Notice, reading: Reading, is_copy: bool, rules: Rules
@@ -287,8 +343,8 @@ class Store:
         items = tuple(dict.fromkeys([*rows.items_in(row["items"]), *notice.items]))
         asked = row["asked"] + (decision.why == "asked again")
         self._database.change(
-            "UPDATE request SET state = ?, kind = ?, trust = ?, items = ?, asked = ? WHERE id = ?",
-            *(state, kind, trust, rows.items_out(items), asked, row["id"]),
+            "UPDATE request SET state = ?, kind = ?, trust = ?, items = ?, asked = ?, order_id = ? WHERE id = ?",
+            *(state, kind, trust, rows.items_out(items), asked, row["order_id"] or notice.order_id, row["id"]),
         )
 
     def _insert_sighting(self, number: int, notice: Notice, reading: Reading, decision: Decision) -> None:
@@ -301,11 +357,11 @@ class Store:
         )
 
     def _insert_mail(self, mail: MailIdentity) -> bool:
-        """Whether the mail is new."""
+        """Whether the mail is new; it is read to its end with this."""
         written = self._database.change(
-            "INSERT INTO mail VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            *(mail.account, mail.folder, mail.uidvalidity, mail.uid, int(mail.received.timestamp()), mail.size),
+            "INSERT INTO mail VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", *_key_of(mail)
         )
+        self._database.change(f"DELETE FROM reading WHERE {_THE_MAIL}", *_key_of(mail))  # noqa: S608 - a constant
         if written.rowcount:
             query = "UPDATE folder SET mails_seen = mails_seen + 1 WHERE account = ? AND folder = ?"
             self._database.change(query, mail.account, mail.folder)
@@ -326,6 +382,13 @@ class Store:
             *(reading.seller, key, trust),
         )
         return False
+
+
+_THE_MAIL = "account = ? AND folder = ? AND uidvalidity = ? AND uid = ? AND received = ? AND size = ?"
+
+
+def _key_of(mail: MailIdentity) -> tuple[str, str, int, int, int, int]:
+    return mail.account, mail.folder, mail.uidvalidity, mail.uid, int(mail.received.timestamp()), mail.size
 
 
 def _is_news_of_cancelling(notice: Notice, decision: Decision) -> bool:

@@ -28,6 +28,7 @@ def word(about: Alert, language: Language, zone: tzinfo) -> Text:
     """The text of an alert, times in `zone`."""
     lines = [
         about.order_id or say("alert.no_order", language),
+        *_late(about, language),
         *_why(about, language),
         say(f"alert.do_{about.kind}", language),
         *old_order(about, language, zone),
@@ -39,6 +40,15 @@ def word(about: Alert, language: Language, zone: tzinfo) -> Text:
         *_reply(about, language, zone),
     ]
     return Text(_title(about, language), "\n".join(lines))
+
+
+def _late(about: Alert, language: Language) -> list[str]:
+    """How old it is, where it could not be told at once: nothing old passes for new."""
+    hours = int((about.told_at - about.received).total_seconds() // 3600) if about.told_at else 0
+    if hours < 1:
+        return []
+    days = hours // 24
+    return [say("alert.late_days", language, n=days) if days else say("alert.late_hours", language, n=hours)]
 
 
 def old_order(about: Alert, language: Language, zone: tzinfo) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import tzinfo
 
-from mailwatch.alert import Alert, Digest, FaultNews, MorningLine, Stage, TestAlert, Told
+from mailwatch.alert import Alert, Digest, DigestRow, FaultNews, MorningLine, Stage, TestAlert, Told
 from mailwatch.catalogue import Language, say, say_fault
 from mailwatch.errors import Fault
 from mailwatch.texts.text import Text, at, cut, plain
@@ -49,14 +49,18 @@ def _harmless(fault: Fault) -> Fault:
 
 
 def _digest(digest: Digest, language: Language, zone: tzinfo) -> Text:
-    rest = digest.count - len(digest.orders)
+    rest = digest.count - len(digest.named)
     lines = [
-        *digest.orders,
+        *(_row(row, language, zone) for row in digest.named),
         *([say("digest.rest", language, n=rest)] if rest else []),
-        say("digest.do", language),
-        say("digest.since", language, at=at(digest.since, zone)),
+        say(f"digest.do_{digest.reason}", language),
     ]
-    return Text(say("digest.first", language, n=digest.count), "\n".join(lines))
+    return Text(say(f"digest.first_{digest.reason}", language, n=digest.count), "\n".join(lines))
+
+
+def _row(row: DigestRow, language: Language, zone: tzinfo) -> str:
+    label = say(f"alert.label_{row.kind}", language)
+    return say("digest.row", language, label=label, order=row.order_id or plain(row.place), at=at(row.at, zone))
 
 
 def _morning(line: MorningLine, language: Language, zone: tzinfo) -> Text:

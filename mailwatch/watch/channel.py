@@ -15,10 +15,12 @@ from mailwatch.outbox import OutboxEntry
 from mailwatch.services import Cause, Outcome, Result
 from mailwatch.store import Store
 from mailwatch.transport import Sender
-from mailwatch.watch.signals import SenderOf, Signals, why
+from mailwatch.watch.signals import Progress, SenderOf, Signals, why
 
 # How often the outbox is looked at where nobody says that something is owed: a `check --send` beside us can't.
 _LOOK_SECONDS = 10.0
+# Over a send's own deadline and the store's busy time-out: who is later hangs.
+_STEP_SECONDS = 120.0
 # Of a monthly quota so many are kept for verified requests (design section 6), and at most half of it.
 _KEPT_OF_MONTH = 50
 
@@ -34,17 +36,27 @@ class ChannelWorker:
     def __init__(self, config: Config, channel: Channel, sender_of: SenderOf, signals: Signals, clock: Clock) -> None:
         self.name = f"channel/{channel.name}"
         self._config = config
-        self._channel = channel
+        self.channel = channel
         self._send = sender_of(channel)
         self._signals = signals
         self._owed = signals.owed[channel.name]
         self._clock = clock
         self._wait_until: float | None = None
         self._failures = 0
+        self._is_abandoned = False
+        self.progress = Progress(clock)
+
+    def abandon(self) -> None:
+        """From another thread: it hangs, and another takes its place; should it wake, it ends."""
+        self._is_abandoned = True
+
+    @property
+    def _is_over(self) -> bool:
+        return self._is_abandoned or self._signals.stop.is_set()
 
     def run(self) -> None:
         """Send what is due and wait for more, until told to stop."""
-        while not self._signals.stop.is_set():
+        while not self._is_over:
             try:
                 self._work()
                 return
@@ -56,14 +68,18 @@ class ChannelWorker:
                     log.store_failed(self.name, why(fault), delay)
                 else:
                     log.worker_failed(self.name, fault, delay)
+                self.progress.rest()
                 self._clock.wait(self._signals.stop, delay)
 
     def _work(self) -> None:
         store = Store.open(self._config.watch.state_dir)
         try:
-            while not self._signals.stop.is_set():
+            while not self._is_over:
                 self._owed.clear()
-                self._clock.wait(self._owed, self.step(store))
+                self.progress.expect(_STEP_SECONDS)
+                seconds = self.step(store)
+                self.progress.rest()
+                self._clock.wait(self._owed, seconds)
         finally:
             store.close()
 
@@ -72,38 +88,38 @@ class ChannelWorker:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         if self._wait_until is None:
             # After a start: what was left of the wait that an earlier run had to keep.
-            held = store.outbox.fares.of(self._channel.name, now).not_before
+            held = store.outbox.fares.of(self.channel.name, now).not_before
             left = (held - now).total_seconds() if held else 0.0
             self._wait_until = monotonic + min(max(left, 0.0), retry.SEND_PERMANENT)
         if monotonic < self._wait_until:
             return min(self._wait_until - monotonic, _LOOK_SECONDS)
         store.outbox.forget_private(now)
         entry = store.outbox.due(
-            self._channel.name,
+            self.channel.name,
             now,
             only_verified=self._is_rationed(store),
-            key_seconds=self._channel.service.key_seconds,
+            key_seconds=self.channel.service.key_seconds,
         )
         if entry is None:
             return self._pause(store)
-        delivered = deliver(store, self._config, self._channel, self._send, entry, self._clock)
+        delivered = deliver(store, self._config, self.channel, self._send, entry, self._clock)
         self._failures = 0
         if delivered.outcome.result is not Result.ACCEPTED:
             self._wait_until = self._clock.monotonic() + delivered.delay
             self._signals.trouble.set()
         if delivered.is_news:
-            self._signals.wake_channels(besides=self._channel.name)
+            self._signals.wake_channels(besides=self.channel.name)
         return 0.0
 
     def _is_rationed(self, store: Store) -> bool:
-        limit = self._channel.monthly_limit
+        limit = self.channel.monthly_limit
         if not limit:
             return False
-        sent = store.outbox.fares.of(self._channel.name, self._clock.now()).sent_this_month
+        sent = store.outbox.fares.of(self.channel.name, self._clock.now()).sent_this_month
         return sent >= limit - kept_of_month(limit)
 
     def _pause(self, store: Store) -> float:
-        due = store.outbox.next_due(self._channel.name)
+        due = store.outbox.next_due(self.channel.name)
         left = (due - self._clock.now()).total_seconds() if due else 0.0
         return left if 0.0 < left < _LOOK_SECONDS else _LOOK_SECONDS
 

@@ -20,39 +20,14 @@ from mailwatch.errors import (
 )
 from mailwatch.mailbox import Mailbox
 from mailwatch.store import Store
+from mailwatch.watch.logins import TURN_SECONDS, Logins
 from mailwatch.watch.search import Search
-from mailwatch.watch.signals import ServerOf, Signals, why
+from mailwatch.watch.signals import Progress, ServerOf, Signals, why
 
 _LIVED_SECONDS = 60.0
-
-
-class Logins:
-    """The logins of one account, one at a time: what a server blocks after refusals is the account, not a folder."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._refusals = 0
-        self._not_before = 0.0
-
-    def wait_for_turn(self, stop: threading.Event) -> bool:
-        """Wait until a login may be tried, and hold all others; False when told to stop. Ends with `done`."""
-        while not stop.is_set():
-            if self._lock.acquire(timeout=0.2):
-                left = self._not_before - self._clock.monotonic()
-                if left <= 0:
-                    return True
-                self._lock.release()
-                self._clock.wait(stop, left)
-        return False
-
-    def done(self, *, refused: bool) -> float:
-        """The login was tried; the seconds until the next may be, after a refusal."""
-        self._refusals = self._refusals + 1 if refused else 0
-        delay = retry.login_delay(self._refusals) if refused else 0.0
-        self._not_before = self._clock.monotonic() + delay
-        self._lock.release()
-        return delay
+_JUNK_LOOK_SECONDS = 3600.0
+# Over the deadlines of the connection: who is later than this hangs where no deadline reaches.
+_COMMANDS_SECONDS = 150.0
 
 
 class FolderWorker:
@@ -73,23 +48,26 @@ class FolderWorker:
         self._folder_key = f"folder/{account.name}/{folder}"
         self._audience = audience(config.channels)
         self._config = config
-        self._account = account
-        self._folder = folder
+        self.account = account
+        self.folder = folder
         self._server_of = server_of
-        self._logins = logins or Logins(clock)
+        self._logins = logins or Logins(account.name, config.watch.state_dir, clock)
         self._signals = signals
         self._clock = clock
         self._mailbox: Mailbox | None = None
         self._failures = 0
         self._hurried = 0
-        self._failed: dict[int, int] = {}
+        self._is_abandoned = False
+        self.progress = Progress(clock)
         self.is_watching = threading.Event()
 
     def run(self) -> None:
         """Connect, search, wait, search …, and connect anew after any fault, until told to stop."""
-        while not self._signals.stop.is_set():
+        while not self._is_over:
             delay = self._one_connection()
-            self._clock.wait(self._signals.stop, delay)
+            self.progress.rest()
+            if not self._is_over:
+                self._clock.wait(self._signals.stop, delay)
 
     def interrupt(self) -> None:
         """From another thread: end whatever this worker waits for."""
@@ -97,13 +75,22 @@ class FolderWorker:
         if watched is not None:
             watched.interrupt()
 
+    def abandon(self) -> None:
+        """From another thread: it hangs, and another takes its place; should it wake, it ends."""
+        self._is_abandoned = True
+        self.interrupt()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._is_abandoned or self._signals.stop.is_set()
+
     def _one_connection(self) -> float:
         """Watch over one connection until it ends; the seconds to wait before the next."""
         try:
             self._watch_once()
             return 0.0
         except MailwatchError as fault:
-            return 0.0 if self._signals.stop.is_set() else self._after(fault)
+            return 0.0 if self._is_over else self._after(fault)
         except Exception as fault:  # noqa: BLE001 - the one broad except: a worker never dies
             self._failures += 1
             delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
@@ -112,31 +99,37 @@ class FolderWorker:
         finally:
             self.is_watching.clear()
             if self._mailbox is not None:
+                self.progress.expect(_COMMANDS_SECONDS)
                 self._mailbox.close()
                 self._mailbox = None
 
     def _after(self, fault: MailwatchError) -> float:
         """Log a fault by its class; the delay that it asks for."""
-        if isinstance(fault, LoginRefused | ConfigurationError):
+        if isinstance(fault, LoginRefused):
             # The wait is the account's: `Logins` holds every folder of it.
             return 0.0
+        if isinstance(fault, ConfigurationError):
+            return retry.PASSWORD_UNREADABLE
         self._failures += 1
         delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
         if isinstance(fault, StoreError):
             delay = min(delay, retry.STORE_CAP)
             log.store_failed(self.name, why(fault), delay)
         elif isinstance(fault, FolderMissing):
-            delay = retry.RECONNECT_CAP
-            log.folder_missing(self._account.name, self._folder, why(fault), delay)
+            delay = retry.FOLDER_MISSING
+            log.folder_missing(self.account.name, self.folder, why(fault), delay)
             missing: dict[str, str | Fault] = {
-                "account": self._account.name,
-                "folder": self._folder,
+                "account": self.account.name,
+                "folder": self.folder,
                 "why": fault.fault,
             }
             self._began_fault(self._folder_key, Fault("fault.folder", missing))
         else:
-            delay = max(delay, fault.wait_seconds if isinstance(fault, Unreachable) else 0.0)
-            log.disconnected(self._account.name, self._folder, why(fault), delay)
+            least = fault.wait_seconds if isinstance(fault, Unreachable) else 0.0
+            if fault.fault.key == "mailbox.busy":
+                least = max(least, retry.BUSY_LEAST)
+            delay = max(delay, least)
+            log.disconnected(self.account.name, self.folder, why(fault), delay)
         return delay
 
     def _watch_once(self) -> None:
@@ -144,18 +137,20 @@ class FolderWorker:
         if folder is None:
             return
         self._mailbox = folder
+        self.progress.expect(_COMMANDS_SECONDS)
         store = Store.open(self._config.watch.state_dir)
         began = self._clock.monotonic()
         try:
-            search = Search(self._config, self._account, folder, store, self._signals, self._clock, self._failed)
-            log.connected(self._account.name, folder.folder, folder.mode)
-            while not self._signals.stop.is_set():
+            search = Search(self._config, self.account, folder, store, self._signals, self._clock, self.progress)
+            log.connected(self.account.name, folder.folder, folder.mode)
+            while not self._is_over:
+                self.progress.expect(_COMMANDS_SECONDS)
                 search.go()
                 if self._clock.monotonic() - began > _LIVED_SECONDS:
                     # Not at the connect: a link that dies young again and again would be made 17 times a second.
                     self._failures = 0
                 self.is_watching.set()
-                self._wait(folder)
+                self._wait(folder, search.seconds_to_relist)
         finally:
             store.close()
 
@@ -164,37 +159,34 @@ class FolderWorker:
         client = self._log_in()
         if client is None:
             return None
-        try:
-            name = client.resolve(self._folder)
-            if name is not None:
-                folder = client.examine(name)
-                folder.watched_as = self._folder
-                folder.is_junk = folder.is_junk or self._folder.lower() == mailbox.JUNK.lower()
-                self._fault_over(self._folder_key)
-                return folder
-        except BaseException:
-            client.connection.shutdown()
-            raise
-        client.connection.shutdown()
-        log.junk_missing(self._account.name)
-        self._with_store(lambda store: store.folder_absent(self._account.name, self._folder, self._clock.now()))
-        self._clock.wait(self._signals.stop, 3600.0)
+        self.progress.expect(_COMMANDS_SECONDS)
+        folder = client.open(self.folder)
+        if folder is not None:
+            self._fault_over(self._folder_key)
+            return folder
+        log.junk_missing(self.account.name)
+        self._with_store(lambda store: store.folder_absent(self.account.name, self.folder, self._clock.now()))
+        self.progress.rest()
+        self._clock.wait(self._signals.stop, _JUNK_LOOK_SECONDS)
         return None
 
     def _log_in(self) -> mailbox.Client | None:
         """A logged-in client, in this account's turn; None when told to stop."""
+        self.progress.rest()
         if not self._logins.wait_for_turn(self._signals.stop):
             return None
+        self.progress.expect(TURN_SECONDS)
         try:
-            client = mailbox.log_in(self._server_of(self._account))
+            client = mailbox.log_in(self._server_of(self.account))
         except (LoginRefused, ConfigurationError) as fault:
-            delay = self._logins.done(refused=True)
-            log.login_refused(self._account.name, self._folder, why(fault), delay)
-            refused: dict[str, str | Fault] = {"account": self._account.name, "why": fault.faults[0]}
+            is_refused = isinstance(fault, LoginRefused) or None
+            delay = self._logins.done(refused=is_refused) or retry.PASSWORD_UNREADABLE
+            log.login_refused(self.account.name, self.folder, why(fault), delay)
+            refused: dict[str, str | Fault] = {"account": self.account.name, "why": fault.faults[0]}
             self._began_fault(self._login_key, Fault("fault.login", refused))
             raise
         except BaseException:
-            self._logins.done(refused=False)
+            self._logins.done(refused=None)
             raise
         self._logins.done(refused=False)
         self._fault_over(self._login_key)
@@ -232,9 +224,9 @@ class FolderWorker:
         finally:
             store.close()
 
-    def _wait(self, folder: Mailbox) -> None:
+    def _wait(self, folder: Mailbox, at_most: float) -> None:
         """One slice: IDLE where the server has it, else a pause. Mail announced since the search ends it at once."""
-        if self._signals.stop.is_set():
+        if self._is_over:
             return
         if folder.news:
             # At once; but a server that announces in every answer must not be asked without end.
@@ -243,7 +235,11 @@ class FolderWorker:
             return
         self._hurried = 0
         if folder.has_idle:
-            folder.wait_idle(self._config.watch.idle_seconds)
+            seconds = min(self._config.watch.idle_seconds, max(at_most, 1.0))
+            self.progress.expect(seconds + _COMMANDS_SECONDS)
+            folder.wait_idle(seconds)
         else:
+            self.progress.rest()
             self._clock.wait(self._signals.stop, self._config.watch.poll_seconds)
+        self.progress.expect(_COMMANDS_SECONDS)
         folder.noop()

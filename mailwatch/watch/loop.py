@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from mailwatch import log
+from mailwatch import database, log
 from mailwatch.clock import Clock
-from mailwatch.config import Config
+from mailwatch.config import Account, Channel, Config, audience
 from mailwatch.store import Store
 from mailwatch.watch.channel import ChannelWorker
-from mailwatch.watch.folder import FolderWorker, Logins
+from mailwatch.watch.folder import FolderWorker
 from mailwatch.watch.heartbeat import HeartbeatWorker, Ping
+from mailwatch.watch.logins import Logins
 from mailwatch.watch.oversight import Oversight
-from mailwatch.watch.signals import SenderOf, ServerOf, Signals
+from mailwatch.watch.signals import Progress, SenderOf, ServerOf, Signals
 
 STOP_SECONDS = 4.0
+_START_SECONDS = 60.0
 
 
 class Worker(Protocol):
-    """What runs in a thread of its own."""
+    """What runs in a thread of its own. `abandon`: it hangs and is replaced; should it wake, it ends."""
 
     name: str
+    progress: Progress
 
     def run(self) -> None: ...
 
+    def abandon(self) -> None: ...
+
 
 class Watch:
-    """All workers of one `run`. `start` them, `stop` them; nothing else is shared."""
+    """All workers of one `run`. `start` them, `stop` them; one that hangs is replaced."""
 
     def __init__(
         self,
@@ -37,32 +43,70 @@ class Watch:
         sender_of: SenderOf,
         clock: Clock | None = None,
         ping: Ping | None = None,
+        on_damaged: Callable[[], None] = lambda: None,
     ) -> None:
-        """`ping` calls the heartbeat's URL; without it there is no heartbeat."""
-        clock = clock or Clock()
+        """`ping` calls the heartbeat's URL; without it there is no heartbeat. `on_damaged` begins the store anew."""
+        self._clock = clock or Clock()
+        self._config = config
+        self._server_of = server_of
+        self._sender_of = sender_of
         self.signals = Signals(owed={channel.name: threading.Event() for channel in config.channels})
-        logins = {account.name: Logins(clock) for account in config.accounts}
-        self.folders = [
-            FolderWorker(config, account, folder, server_of, self.signals, clock, logins[account.name])
-            for account in config.accounts
-            for folder in account.folders
-        ]
-        self.channels = [ChannelWorker(config, channel, sender_of, self.signals, clock) for channel in config.channels]
-        self.oversight = Oversight(config, sender_of, self.signals, clock)
+        state_dir = config.watch.state_dir
+        self._logins = {account.name: Logins(account.name, state_dir, self._clock) for account in config.accounts}
+        self.folders = [self._folder(account, folder) for account in config.accounts for folder in account.folders]
+        self.channels = [self._channel(channel) for channel in config.channels]
+        self.oversight = Oversight(
+            config, sender_of, self.signals, self._clock, replace_late=self.replace_late, on_damaged=on_damaged
+        )
         self.heartbeat = (
-            HeartbeatWorker(config, config.heartbeat, ping, self.signals, clock) if ping and config.heartbeat else None
+            HeartbeatWorker(config, config.heartbeat, ping, self.signals, self._clock)
+            if ping and config.heartbeat
+            else None
         )
         self._threads: list[threading.Thread] = []
 
+    def _folder(self, account: Account, folder: str) -> FolderWorker:
+        logins = self._logins[account.name]
+        return FolderWorker(self._config, account, folder, self._server_of, self.signals, self._clock, logins)
+
+    def _channel(self, channel: Channel) -> ChannelWorker:
+        return ChannelWorker(self._config, channel, self._sender_of, self.signals, self._clock)
+
     def start(self) -> None:
         """Start every worker in a thread of its own."""
-        workers: list[Worker] = [*self.channels, *self.folders, self.oversight]
-        if self.heartbeat:
-            workers.append(self.heartbeat)
+        workers: list[Worker] = [*self.channels, *self.folders]
         for worker in workers:
-            thread = threading.Thread(target=worker.run, name=worker.name, daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            self._run(worker)
+        self._start_thread(self.oversight.run, self.oversight.name)
+        if self.heartbeat:
+            self._start_thread(self.heartbeat.run, self.heartbeat.name)
+
+    def replace_late(self) -> None:
+        """Start a new worker in place of each that is past its deadline; called by the oversight."""
+        for at, folder in enumerate(self.folders):
+            if folder.progress.is_late:
+                self.folders[at] = self._folder(folder.account, folder.folder)
+                self._replace(folder, self.folders[at])
+        for at, channel in enumerate(self.channels):
+            if channel.progress.is_late:
+                self.channels[at] = self._channel(channel.channel)
+                self._replace(channel, self.channels[at])
+
+    def _replace(self, late: Worker, successor: Worker) -> None:
+        log.worker_late(late.name)
+        late.abandon()
+        if not self.signals.stop.is_set():
+            self._run(successor)
+
+    def _run(self, worker: Worker) -> None:
+        worker.progress.expect(_START_SECONDS)
+        self._start_thread(worker.run, worker.name)
+
+    def _start_thread(self, target: Callable[[], None], name: str) -> None:
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def stop(self, seconds: float | None = None) -> bool:
         """End every worker within `seconds` (`STOP_SECONDS`); whether all did. A send cut short is repeated later."""
@@ -81,11 +125,15 @@ class Watch:
 def prepare(state_dir: Path, config: Config, clock: Clock) -> None:
     """Before the workers start: the store can be opened and written, and nothing is owed to a channel that is gone.
 
-    Raises `StoreError`.
+    One that is damaged or lost is set aside and begun anew, and that is told. Raises `StoreError`.
     """
+    problem = database.set_aside_damaged(state_dir, clock.now())
     store = Store.open(state_dir)
     try:
         store.check_writable()
+        if problem:
+            log.store_set_aside(problem)
+            store.rebuilt(problem, audience(config.channels), clock.now())
         gone = store.outbox.close_removed_channels([channel.name for channel in config.channels], clock.now())
         for name, rows in gone.items():
             log.channel_removed(name, rows)
@@ -94,6 +142,7 @@ def prepare(state_dir: Path, config: Config, clock: Clock) -> None:
         store.reports.note_run(clock.now())
     finally:
         store.close()
+    database.note_written(state_dir)
 
 
 def _keys(config: Config) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from mailwatch import health, log, retry, schedule, texts
@@ -26,6 +26,7 @@ _TICK_IN_TROUBLE = 2.0
 # After a start, a jump of the clock or a full disk nothing is judged until the folders could have been searched.
 _GRACE_SECONDS = 120.0
 _JUMP_SECONDS = 30.0
+_FORGET_SECONDS = 3600.0
 _STORE_FAULT_EVERY = 3600.0
 _STORE_FAILED_FOR = 20.0
 
@@ -35,9 +36,19 @@ class Oversight:
 
     name = "oversight"
 
-    def __init__(self, config: Config, sender_of: SenderOf, signals: Signals, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sender_of: SenderOf,
+        signals: Signals,
+        clock: Clock,
+        replace_late: Callable[[], None] = lambda: None,
+        on_damaged: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`replace_late` puts new workers in place of those that hang; `on_damaged` begins the store anew."""
+        self._on_damaged = on_damaged
         self._config = config
-        self._sender_of = sender_of
+        self._replace_late = replace_late
         self._signals = signals
         self._clock = clock
         self._audience: Sequence[tuple[str, frozenset[str]]] = audience(config.channels)
@@ -45,6 +56,7 @@ class Oversight:
         self._grace_from = clock.monotonic()
         self._looked_at = self._started, self._grace_from
         self._failures = 0
+        self._forget_at = 0.0
         self._store_fault = _StoreFault(config, sender_of, clock)
 
     def run(self) -> None:
@@ -54,8 +66,11 @@ class Oversight:
                 self._work()
                 return
             except StoreError as fault:
+                self._replace_late()
                 self._store_fault.there(fault)
                 log.store_failed(self.name, why(fault), _TICK_SECONDS)
+                if fault.fault.key == "store.damaged":
+                    self._on_damaged()
                 self._clock.wait(self._signals.stop, _TICK_SECONDS)
             except Exception as fault:  # noqa: BLE001 - the one broad except: a worker never dies
                 self._failures += 1
@@ -68,6 +83,7 @@ class Oversight:
         try:
             while not self._signals.stop.is_set():
                 self._signals.trouble.clear()
+                self._replace_late()
                 self._clock.wait(self._signals.trouble, self.look(store))
         finally:
             store.close()
@@ -85,6 +101,9 @@ class Oversight:
         for channel, fares in zip(self._config.channels, state.channels, strict=True):
             is_trouble |= self._channel(store, channel, fares, now)
         self._reports(store, state, now)
+        if self._clock.monotonic() >= self._forget_at:
+            store.forget_old(now)
+            self._forget_at = self._clock.monotonic() + _FORGET_SECONDS
         self._failures = 0
         return _TICK_IN_TROUBLE if is_trouble else _TICK_SECONDS
 
@@ -156,6 +175,7 @@ class Oversight:
         watch = self._config.watch
         hold = watch.quiet_until(now)
         is_told = store.reports.tell_digest(self._takes("digest"), now, hold)
+        is_told |= store.reports.tell_overdue_gathered(self._audience, now)
         morning = schedule.last_at(watch.morning_line or schedule.DEFAULT_MORNING, now, watch.time_zone)
         if self._morning_line(store, state, morning, now, hold):
             # It names what lasts: a reminder beside it would say the same again.

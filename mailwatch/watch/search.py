@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from mailwatch import log, mailbox, message, notice
 from mailwatch.amazon import sender
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Config, audience
-from mailwatch.errors import MailwatchError
 from mailwatch.fetched import Headline
 from mailwatch.mailbox import Mailbox
+from mailwatch.report import Gather
 from mailwatch.store import MailIdentity, Reading, Recorded, Store
 from mailwatch.trust import Trust
-from mailwatch.watch.signals import Signals
+from mailwatch.watch.signals import Progress, Signals
 
-RELIST_SECONDS = 600.0
+RELIST_SECONDS = 540.0
 # Each search looks this far below the highest UID; the re-list looks at the whole look-back.
 _LATE_UIDS = 200
 # Below this many UIDs under the highest, a mail counts only by its date: else the list would grow for ever.
 _OLD_UIDS = 10_000
-# A mail that meets something unforeseen this often is told as unreadable and set aside.
+# A mail that was begun so often and never read to its end is told as unreadable and set aside.
 _TRIES = 3
+# After so long without a good search what comes is a backlog: newest first, and above so many alerts a digest.
+_OUTAGE = timedelta(minutes=15)
+_SINGLES = 20
+# Longer than any deadline of the connection.
+_PIECE_SECONDS = 150.0
 
 
 class Search:
@@ -38,32 +42,58 @@ class Search:
         store: Store,
         signals: Signals,
         clock: Clock,
-        failed: dict[int, int] | None = None,
+        progress: Progress,
     ) -> None:
-        """`failed`: how often a mail of a UID met something unforeseen; kept from one connection to the next."""
         self._config = config
         self._account = account
         self._mailbox = folder
         self._store = store
         self._signals = signals
         self._clock = clock
-        self._failed = {} if failed is None else failed
+        self._progress = progress
         self._channels = audience(config.channels)
         self._uidvalidity = folder.uidvalidity or 0
         self._floor = self._start()
         self._seen = store.seen(account.name, folder.folder, self._uidvalidity)
-        self._relist_at = 0.0
+        self._relist_at = clock.monotonic()
+        self._is_first = False
+        self._is_backlog = False
 
     def go(self) -> None:
         """One good search: list, fetch and record everything unseen, or raise."""
-        if self._clock.monotonic() >= self._relist_at:
+        known = self._store.folder(self._account.name, self._mailbox.folder)
+        last = known.last_good_search if known else None
+        self._is_first = last is None
+        self._is_backlog = last is not None and self._clock.now() - last > _OUTAGE
+        if self.seconds_to_relist <= 0.0:
             unseen = self._relisted()
             self._relist_at = self._clock.monotonic() + RELIST_SECONDS
         else:
             near_the_top = max(self._floor, max(self._seen, default=0) - _LATE_UIDS)
             unseen = [uid for uid in self._mailbox.uids(above=near_the_top) if uid not in self._seen]
-        self._fetch(unseen)
-        self._store.good_search(self._account.name, self._mailbox.folder, self._clock.now())
+        self._fetch(unseen[::-1] if self._is_backlog else unseen)
+        self._finish()
+
+    @property
+    def seconds_to_relist(self) -> float:
+        """When the whole look-back is to be listed again."""
+        return self._relist_at - self._clock.monotonic()
+
+    def _finish(self) -> None:
+        """A good search: noted, and what was gathered in it is told."""
+        now, where = self._clock.now(), (self._account.name, self._mailbox.folder)
+        self._store.good_search(*where, now)
+        if self._store.reports.tell_gathered(*where, self._channels, now):
+            self._signals.wake_channels()
+
+    def _gather(self) -> Gather | None:
+        """Why alerts of this search wait for a digest, if they do."""
+        where = self._account.name, self._mailbox.folder
+        if self._is_first:
+            return Gather("rebuilt" if self._store.reports.was_rebuilt() else "first_start", *where)
+        known = self._store.folder(*where)
+        is_much = self._is_backlog and known is not None and known.singles >= _SINGLES
+        return Gather("outage", *where) if is_much else None
 
     def _start(self) -> int:
         """The UID up to which mails were there before the first start; those count only within the look-back."""
@@ -111,52 +141,49 @@ class Search:
         """Candidates are recorded one by one as they come; the others together, after the piece."""
         for at in range(0, len(uids), mailbox.PIECE):
             others: list[Headline] = []
-            for headline in self._mailbox.headlines(uids[at : at + mailbox.PIECE]):
-                with self._tried(headline) as is_hopeless:
-                    if is_hopeless:
-                        self._set_aside(headline)
-                    elif _is_candidate(headline):
-                        self._take(headline)
-                    else:
-                        others.append(headline)
+            piece = uids[at : at + mailbox.PIECE]
+            order = {uid: number for number, uid in enumerate(piece)}
+            self._progress.expect(_PIECE_SECONDS)
+            headlines = sorted(self._mailbox.headlines(piece), key=lambda found: order.get(found.uid, 0))
+            for headline in headlines:
+                if _is_candidate(headline):
+                    self._progress.expect(_PIECE_SECONDS)
+                    self._take(headline)
+                else:
+                    others.append(headline)
             self._store.record_others([self._identity(headline) for headline in others])
             for headline in others:
                 self._remember(headline)
 
-    @contextlib.contextmanager
-    def _tried(self, headline: Headline) -> Iterator[bool]:
-        """Count what is unforeseen about one mail; gives whether it failed so often that it is hopeless.
-
-        A lost link or a full disk is not the mail's fault and does not count.
-        """
-        try:
-            yield self._failed.get(headline.uid, 0) >= _TRIES
-        except MailwatchError:
-            raise
-        except Exception:
-            self._failed[headline.uid] = self._failed.get(headline.uid, 0) + 1
-            raise
-
-    def _set_aside(self, headline: Headline) -> None:
-        """Tell a person of a mail that we fail on, once, so that it holds no other."""
-        doubtful = notice.Notice(notice.Kind.UNREADABLE, Trust.UNVERIFIED)
-        key = hashlib.sha256(headline.header + str(self._identity(headline)).encode()).digest()
-        self._record(headline, Reading(self._identity(headline), self._account.seller, key, (doubtful,)))
-
     def _take(self, headline: Headline) -> None:
-        """Fetch, read and record one candidate."""
+        """Fetch, read and record one candidate; one that never comes to its end is set aside, so that it holds none."""
+        identity = self._identity(headline)
+        tries = self._store.begin_reading(identity)
+        if tries > _TRIES:
+            self._set_aside(headline)
+            return
         found = self._mailbox.text(headline)
         if found is None:
             log.vanished(self._account.name, self._mailbox.folder, headline.uid)
-            self._store.vanished()
+            self._store.vanished(identity, is_last_try=tries > 1)
+            if tries > 1:
+                self._remember(headline)
             return
         notices = notice.read(found, self._account.provider, self._config.templates, is_junk=self._mailbox.is_junk)
-        self._record(headline, Reading(self._identity(headline), self._account.seller, found.content_key(), notices))
+        self._record(headline, Reading(identity, self._account.seller, found.content_key(), notices))
+
+    def _set_aside(self, headline: Headline) -> None:
+        """Tell a person of a mail that we fail on, once."""
+        doubtful = notice.Notice(notice.Kind.UNREADABLE, Trust.UNVERIFIED)
+        key = hashlib.sha256(headline.header + str(self._identity(headline)).encode()).digest()
+        log.set_aside(self._account.name, self._mailbox.folder, headline.uid)
+        self._record(headline, Reading(self._identity(headline), self._account.seller, key, (doubtful,)))
 
     def _record(self, headline: Headline, reading: Reading) -> None:
         now = self._clock.now()
         hold_until = self._config.watch.quiet_until(now)
-        recorded = self._store.record(reading, self._config.rules, self._channels, now, hold_until)
+        rules, gather = self._config.rules, self._gather()
+        recorded = self._store.record(reading, rules, self._channels, now, hold_until, gather)
         self._remember(headline)
         for each in recorded:
             self._log(headline, each)
@@ -180,5 +207,9 @@ class Search:
 
 
 def _is_candidate(headline: Headline) -> bool:
-    display, address = message.sender(message.header_fields(headline.header))
-    return sender.may_be_amazon(display, address)
+    """Whether a mail may be Amazon's; one whose header defeats us is looked at too, for there its tries are counted."""
+    try:
+        display, address = message.sender(message.header_fields(headline.header))
+        return sender.may_be_amazon(display, address)
+    except Exception:  # noqa: BLE001 - reading is total; should it not be, one mail must not hold the others
+        return True

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mailwatch.catalogue import say_fault
+from mailwatch.clock import Clock
 from mailwatch.config import Account, Channel
 from mailwatch.errors import MailwatchError
 from mailwatch.mailbox import Server
@@ -29,6 +30,31 @@ class Signals:
         for name, event in self.owed.items():
             if name != besides:
                 event.set()
+
+
+class Progress:
+    """What a worker says of itself: by when its present step will be over. A step that is late means that it hangs."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._due: float | None = None
+        self.steps = 0
+
+    def expect(self, seconds: float) -> None:
+        """A step begins, and ends within so many seconds."""
+        self.steps += 1
+        self._due = self._clock.monotonic() + seconds
+
+    def rest(self) -> None:
+        """The worker waits for an event, which ends by itself."""
+        self.steps += 1
+        self._due = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the present step should be over."""
+        due = self._due
+        return due is not None and self._clock.monotonic() > due
 
 
 def why(fault: MailwatchError) -> str:

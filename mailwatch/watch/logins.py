@@ -1,0 +1,100 @@
+"""The logins of one account, one at a time, and slowly after refusals: what a server blocks is the account."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from mailwatch import retry
+from mailwatch.clock import Clock
+from mailwatch.errors import StoreError
+from mailwatch.refusals import Refused
+from mailwatch.store import Store
+
+# A login that takes longer has lost its turn: its worker hangs.
+TURN_SECONDS = 90.0
+# A `check` that logged in clears the refusals; so often is looked.
+_LOOK_SECONDS = 15.0
+
+
+class Logins:
+    """Shared by the folders of one account. Refusals are remembered in the store, across restarts."""
+
+    def __init__(self, account: str, state_dir: Path, clock: Clock) -> None:
+        self._account = account
+        self._state_dir = state_dir
+        self._clock = clock
+        self._mutex = threading.Lock()
+        self._turn_until = 0.0
+        self._seen: Refused | None = None
+        self._not_before = 0.0
+        self._unstored = 0
+
+    def wait_for_turn(self, stop: threading.Event) -> bool:
+        """Wait until a login may be tried, while no other is; False when told to stop. Ends with `done`."""
+        while not stop.is_set():
+            with self._mutex:
+                left = max(self._turn_until - self._clock.monotonic(), 0.0)
+                is_taken = left > 0.0
+                left = left or self._left()
+                if left <= 0.0:
+                    self._turn_until = self._clock.monotonic() + TURN_SECONDS
+                    return True
+            self._clock.wait(stop, 0.2 if is_taken else min(left, _LOOK_SECONDS))
+        return False
+
+    def done(self, *, refused: bool | None) -> float:
+        """The login was tried: refused, or went well, or (None) neither. The seconds until the next may be."""
+        with self._mutex:
+            self._turn_until = 0.0
+            if refused is None:
+                return 0.0
+            self._remember(refused)
+            return self._left()
+
+    def _left(self) -> float:
+        """The seconds that are still to be waited after refusals."""
+        stored = self._stored()
+        monotonic, now = self._clock.monotonic(), self._clock.now()
+        if stored is None:
+            return max(self._not_before - monotonic, 0.0) if self._unstored else 0.0
+        if stored != self._seen:
+            # Of an earlier run. The wall clock may have been set meanwhile: never wait longer than the rule says.
+            delay = retry.login_delay(stored.count)
+            passed = (now - stored.at).total_seconds()
+            self._seen, self._not_before = stored, monotonic + min(max(delay - passed, 0.0), delay)
+        return max(self._not_before - monotonic, 0.0)
+
+    def _stored(self) -> Refused | None:
+        try:
+            store = Store.open(self._state_dir)
+        except StoreError:
+            return self._seen
+        try:
+            return store.refusals.of(self._account)
+        except StoreError:
+            return self._seen
+        finally:
+            store.close()
+
+    def _remember(self, refused: bool) -> None:
+        """On disk; where that can't be, at least in memory."""
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        self._unstored = self._unstored + 1 if refused else 0
+        count = self._unstored
+        try:
+            store = Store.open(self._state_dir)
+            try:
+                if refused:
+                    count = store.refusals.add(self._account, now)
+                    self._seen = store.refusals.of(self._account)
+                else:
+                    store.refusals.clear(self._account)
+                    self._seen = None
+            finally:
+                store.close()
+        except StoreError:
+            pass
+        else:
+            self._unstored = 0
+        self._not_before = monotonic + (retry.login_delay(count) if refused else 0.0)
