@@ -1,6 +1,6 @@
 """The text pictures of docs/alerts.md: each alert as a phone of 20 full-width columns shows it.
 
-    python tests/pictures.py --write    writes docs/alerts.md anew; test_pictures.py fails where it is not true.
+python tests/pictures.py --write    writes docs/alerts.md anew; test_pictures.py fails where it is not true.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import imaplib
 import socket
 import ssl
@@ -283,9 +284,58 @@ def test_a_mute_tls_handshake_ends_at_the_deadline(server: ScriptedImap) -> None
     """imapclient 4.0.1 hung here."""
     server.script("GREETING", misbehave.silence())
     began = time.monotonic()
-    with pytest.raises(OSError, match="timed out"):
+    with pytest.raises(LinkLost, match="deadline"):
         Connection(server.host, server.port, ssl.create_default_context(), 0.3)
     assert took(began) < 0.3 + 2
+
+
+def test_a_tls_handshake_that_drips_ends_at_the_deadline(server: ScriptedImap) -> None:
+    """Each byte comes within a read time-out, so that one would never strike. Planted fault: the handshake left to
+    `wrap_socket` with a time-out: red."""
+    record = b"\x16\x03\x03\x40\x00" + b"\x02" * 0x4000
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stop = threading.Event()
+        threading.Thread(target=_drip, args=(listener, record, stop), daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises((LinkLost, ssl.SSLError)):
+            Connection("127.0.0.1", listener.getsockname()[1], ssl.create_default_context(), 0.5)
+        stop.set()
+    assert took(began) < 0.5 + 2
+
+
+def _drip(listener: socket.socket, data: bytes, stop: threading.Event) -> None:
+    connection, _ = listener.accept()
+    with connection, contextlib.suppress(OSError):
+        for byte in data:
+            if stop.wait(0.1):
+                return
+            connection.sendall(bytes([byte]))
+
+
+def test_a_name_look_up_that_hangs_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver may hang for minutes, and knows no time-out. Planted fault: `getaddrinfo` called directly: red."""
+    hangs = threading.Event()
+
+    def getaddrinfo(*arguments: object, **options: object) -> list[object]:
+        hangs.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"imap\.example\.test"):
+        Connection("imap.example.test", 993, None, 0.3)
+    hangs.set()
+    assert took(began) < 0.3 + 2
+
+
+def test_a_second_address_is_tried_where_the_first_does_not_answer(
+    server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in (free_port(), server.port)]
+    monkeypatch.setattr(connection, "_look_up", lambda *_: [address for *_, address in found])
+    made = Connection("imap.example.test", 993, None, 5)
+    assert made.sock.getpeername() == ("127.0.0.1", server.port)
+    made.shutdown()
 
 
 def test_a_bye_instead_of_a_greeting_is_an_error_with_its_text(server: ScriptedImap) -> None:

@@ -40,6 +40,13 @@ def server() -> Iterator[ScriptedImap]:
         assert set(running.commands()) <= COMMANDS
 
 
+def connected(server: Server, folder: str) -> Mailbox:
+    """Logged in, and the folder open."""
+    opened = mailbox.log_in(server).open(folder)
+    assert opened is not None
+    return opened
+
+
 def where(server: ScriptedImap, port: int | None = None, password: str | None = None) -> Server:
     """The server as the configuration names it."""
     return Server(server.host, port or server.port, None, server.user, Secret(password or server.password))
@@ -48,7 +55,7 @@ def where(server: ScriptedImap, port: int | None = None, password: str | None = 
 @contextmanager
 def opened(server: ScriptedImap, folder: str = "INBOX", port: int | None = None) -> Iterator[Mailbox]:
     """The examined folder."""
-    box = mailbox.connect(where(server, port), folder)
+    box = connected(where(server, port), folder)
     try:
         yield box
     finally:
@@ -502,7 +509,7 @@ def test_a_flood_is_cut_off_at_the_byte_budget_of_one_operation(server: Scripted
 
 def test_closing_a_mute_connection_takes_two_seconds_at_most(server: ScriptedImap) -> None:
     server.script("LOGOUT", misbehave.silence())
-    box = mailbox.connect(where(server), "INBOX")
+    box = connected(where(server), "INBOX")
     began = time.monotonic()
     box.close()
     assert time.monotonic() - began < AT_ONCE
@@ -513,7 +520,7 @@ def test_closing_a_mute_connection_takes_two_seconds_at_most(server: ScriptedIma
 
 def test_a_folder_that_is_missing_is_an_error_of_its_own(server: ScriptedImap) -> None:
     with pytest.raises(FolderMissing) as fault:
-        mailbox.connect(where(server), "Nicht da")
+        connected(where(server), "Nicht da")
     assert fault.value.fault.fields["folder"] == "Nicht da"
 
 
@@ -653,7 +660,7 @@ def test_a_connection_lost_while_opening_is_no_refusal_and_no_missing_folder(
     monkeypatch.setattr(mailbox, "COMMAND_SECONDS", 0.4)
     server.script(command, fault)
     with pytest.raises(Unreachable):
-        mailbox.connect(where(server), "INBOX")
+        connected(where(server), "INBOX")
 
 
 def test_a_server_that_is_not_there_is_unreachable() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 import time
@@ -68,13 +69,22 @@ class Told:
         return send
 
     def orders(self, channel: str | None = None) -> Counter[str]:
-        """How often each order was told."""
-        return Counter(text.body.split("\n", 1)[0] for name, text, _ in list(self.texts) if channel in {None, name})
+        """How often each order was told, singly or as a line of a digest."""
+        return Counter(
+            order for name, text, _ in list(self.texts) if channel in {None, name} for order in orders_of(text)
+        )
 
     def wait_for(self, *orders: str) -> None:
         """Wait until exactly these were told, and no other."""
         wait_until(lambda: sum(self.orders().values()) >= len(orders), what=f"{len(orders)} alerts")
         assert self.orders() == Counter(orders)
+
+
+def orders_of(text: Text) -> list[str]:
+    """The orders that a text tells of: each on a line that it begins; of a mail without one its first line."""
+    lines = text.body.split("\n")
+    named = [line.split(" ", 1)[0] for line in lines if re.match(r"\d{3}-\d{7}-\d{7}(?: |$)", line)]
+    return named or lines[:1]
 
 
 class FastClock(Clock):

@@ -1,0 +1,188 @@
+"""R1: kill -9 of the real `mailwatch run` at random moments while mails arrive. See README.md here.
+
+PYTHONPATH=tests python -m endurance.kills [--short] [--seed N] [--plant NAME]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import sys
+import threading
+import time
+from collections import Counter
+
+import mails
+from beds.dovecot import Dovecot
+from beds.recorder import Recorder
+from beds.wire import wait_until
+
+from .bench import LINE, PLACES, PLAIN, Figures, Program, beds, copied, integrity, say, told
+from .planted import PLANTS
+
+FULL, SHORT = (1000, 3000), (60, 300)
+
+
+def season(count: int, rng: random.Random) -> tuple[list[bytes], set[str]]:
+    """`count` mails in a random order, and the orders that must be told.
+
+    Of ten: four are two requests that come by both routes, one a request by one route, one a wish, four neighbours.
+    """
+    both = [mails.order_id(number) for number in range(count // 5)]
+    one = [mails.order_id(number, 249) for number in range(count // 10)]
+    wished = [mails.order_id(number, 250) for number in range(count // 10)]
+    arriving = [make(order) for order in both for make in (mails.by_message, mails.by_notification)]
+    arriving += [rng.choice((mails.by_message, mails.by_notification))(order) for order in one]
+    arriving += [mails.wish(order) for order in wished]
+    arriving += [mails.neighbour(number) for number in range(count - len(arriving))]
+    rng.shuffle(arriving)
+    return arriving, {*both, *one, *wished}
+
+
+class Killing:
+    """Starts and kills the program, and counts what a kill hit."""
+
+    def __init__(self, program: Program, server: Dovecot, recorder: Recorder, rng: random.Random) -> None:
+        self._program, self._server, self._recorder, self._rng = program, server, recorder, rng
+        self.modes: Counter[str] = Counter()
+        self.in_window: dict[str, Counter[str]] = {name: Counter() for name in PLACES}
+        self.kills_in_window: Counter[str] = Counter()
+        self.lived = 0.0
+        self.longest = 2.0
+
+    def once(self, chunk: list[bytes]) -> None:
+        """One life: mails come before it starts or while it watches, and it is killed at some moment."""
+        if self._rng.random() < 0.3:
+            self._deliver(chunk)
+            chunk = []
+        began = time.monotonic()
+        self._program.start()
+        over = threading.Event()
+        arriving = threading.Thread(target=self._deliver_when_watching, args=(chunk, over))
+        arriving.start()
+        self._wait_for_the_moment()
+        self._program.kill()
+        over.set()
+        arriving.join()
+        self.lived += time.monotonic() - began
+        self._look()
+
+    def _deliver(self, chunk: list[bytes]) -> None:
+        if chunk:
+            self._server.deliver_all(chunk)
+
+    def _deliver_when_watching(self, chunk: list[bytes], over: threading.Event) -> None:
+        with contextlib.suppress(TimeoutError):
+            wait_until(
+                lambda: over.is_set() or self._program.said().count("> connected") + _connected(self._program) >= 2
+            )
+        self._deliver(chunk)
+
+    def _wait_for_the_moment(self) -> None:
+        """At random since the start; soon after a mail was recorded; soon after an alert arrived."""
+        mode = self._rng.choices(("time", "recorded", "accepted"), (4, 3, 3))[0]
+        self.modes[mode] += 1
+        seconds = self._rng.uniform(0.0, self.longest)
+        program = self._program
+        if mode == "time":
+            self._live(seconds)
+            return
+        place = self._rng.choice(list(PLACES.values()))
+        before = len(self._recorder.requests(place))
+        with contextlib.suppress(TimeoutError):
+            if mode == "recorded":
+                wait_until(lambda: "noticed" in program.said(), self.longest)
+            else:
+                self._recorder.wait_for(before + 1, self.longest, place)
+        self._live(self._rng.uniform(0.0, 0.025 if mode == "recorded" else 0.008))
+
+    def _live(self, seconds: float) -> None:
+        """The life itself is what passes here; ends early only with the process."""
+        with contextlib.suppress(Exception):
+            self._program.process.wait(seconds)
+
+    def _look(self) -> None:
+        for name, rows in copied(self._program).items():
+            self.kills_in_window[name] += bool(rows)
+            self.in_window[name].update({str(row["order_id"]) for row in rows})
+
+
+def _connected(program: Program) -> int:
+    return program.said().count("\nconnected")
+
+
+def main() -> int:
+    """Run it; the exit code."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--short", action="store_true", help=f"{SHORT[0]} kills over {SHORT[1]} mails")
+    options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    options.add_argument("--plant", choices=sorted(PLANTS), default="")
+    given = options.parse_args()
+    kills, count = SHORT if given.short else FULL
+    rng = random.Random(given.seed)  # noqa: S311 - a seed makes a run come again
+    began = time.monotonic()
+    with (
+        beds("mailwatch-kills-") as (folder, server, recorder),
+        Program(folder, server, recorder, plant=given.plant) as program,
+    ):
+        program.first_start()
+        arriving, wanted = season(count, rng)
+        killing = Killing(program, server, recorder, rng)
+        for number in range(kills):
+            killing.once(arriving[number * count // kills : (number + 1) * count // kills])
+            if number % 100 == 99:
+                say(f"{number + 1} kills, {len(recorder.delivered())} accepted, {time.monotonic() - began:.0f} s")
+        program.start()
+        is_done = True
+        try:
+            wait_until(lambda: program.recorded == count and program.owed == 0, 120, "everything recorded and told")
+        except TimeoutError:
+            is_done = False
+        program.kill()
+        return report(given, killing, program, recorder, wanted, is_done, time.monotonic() - began)
+
+
+def report(
+    given: argparse.Namespace,
+    killing: Killing,
+    program: Program,
+    recorder: Recorder,
+    wanted: set[str],
+    is_done: bool,
+    seconds: float,
+) -> int:
+    """The figures, and which bars they hold."""
+    figures = Figures(f"kills, seed {given.seed}{', planted: ' + given.plant if given.plant else ''}, {seconds:.0f} s")
+    figures.note("kills", sum(killing.modes.values()))
+    for mode, times in sorted(killing.modes.items()):
+        figures.note(f"  by {mode}", times)
+    figures.note("mean life, s", f"{killing.lived / sum(killing.modes.values()):.2f}")
+    figures.note("orders to be told", len(wanted))
+    figures.bar("everything recorded and settled at the end", is_done, "yes", holds=is_done)
+    aside = program.log.read_text().count("set_aside ")
+    figures.bar("mails set aside", aside, "0", holds=aside == 0)
+    for name in PLACES:
+        found = told(recorder, name)
+        lost = wanted - found.orders
+        figures.bar(f"{name}: lost", len(lost), "0", holds=not lost)
+        strange = found.orders - wanted
+        figures.bar(f"{name}: told without reason", len(strange), "0", holds=not strange)
+        figures.note(f"{name}: kills between begin and settle", killing.kills_in_window[name])
+        figures.note(f"{name}: digests, faults told", f"{found.digests}, {len(found.faults)}")
+        repeats = found.repeats
+        if name == LINE:
+            figures.note(f"{name}: sends refused as repeats (409)", len(recorder.repeats))
+            figures.bar(f"{name}: accepted twice", sum(repeats.values()), "0", holds=not repeats)
+            continue
+        over = repeats - killing.in_window[PLAIN]
+        figures.bar(f"{name}: duplicates", sum(repeats.values()), "each in a window that a kill hit", holds=not over)
+        unmarked = repeats - found.marked
+        figures.bar(f"{name}: duplicates not marked", sum(unmarked.values()), "0", holds=not unmarked)
+    sound = integrity(program.store)
+    figures.bar("integrity_check", sound, "ok", holds=sound == "ok")
+    return figures.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
