@@ -30,6 +30,8 @@ from mailwatch.secret import Secret
 CONNECT_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
 SEARCH_SECONDS = 120.0
+# What only proves that the link lives is answered at once: a half-open one is found within 120 s (reliability L1).
+PROOF_SECONDS = 20.0
 PIECE = 250
 MAX_TEXT_PARTS = 10
 MAX_WHOLE = 256 * 1024
@@ -150,16 +152,16 @@ class Mailbox:
     def wait_idle(self, seconds: float) -> None:
         """One IDLE slice: ends at the first announcement or after `seconds`, and proves that the link lives."""
         with _surprises_lose():
-            self._connection.allow(COMMAND_SECONDS)
+            self._connection.allow(PROOF_SECONDS)
             tag = self._connection.start_idle()
             self._connection.wait_idle(seconds, self._announced)
-            self._connection.allow(COMMAND_SECONDS)
+            self._connection.allow(PROOF_SECONDS)
             self._connection.end_idle(tag)
 
     def noop(self) -> None:
         """Ask for news where there is no IDLE; some servers update their lists only then (reliability 2.4)."""
         with _surprises_lose():
-            self._connection.allow(COMMAND_SECONDS)
+            self._connection.allow(PROOF_SECONDS)
             # imaplib keeps every EXISTS of a connection's life.
             self._connection.untagged_responses.clear()
             kind, data = self._connection.noop()

@@ -48,7 +48,7 @@ def season() -> list[bytes]:
 
 @contextmanager
 def watcher(
-    folder: Path, port: int, recorder: Recorder, *, merge: str, start: str, days: int
+    folder: Path, port: int, recorder: Recorder, *, merge: str, start: str, days: int, idle_seconds: float = 20
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A running `mailwatch run` on the given IMAP port; terminated at the end."""
     config = folder / "config.toml"
@@ -60,7 +60,7 @@ def watcher(
 [watch]
 merge_within = "{merge}"
 state_dir = "{folder}/state"
-idle_seconds = 20
+idle_seconds = {idle_seconds}
 language = "ja"
 [rollout]
 start = {start}
