@@ -116,7 +116,7 @@ def _account(config: Config, account: Account, server_of: Callable[[Account], Se
     if account.provider.authserv_id is None:
         yield Finding(True, Fault("check.no_authserv", {"account": account.name}))
     try:
-        for folder in account.folders:
+        for folder in account.watched:
             yield _folder(account, client, folder)
     finally:
         client.close()

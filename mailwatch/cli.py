@@ -104,9 +104,9 @@ def check(ctx: click.Context, send: bool) -> None:
 def status(ctx: click.Context, is_json: bool) -> None:
     from datetime import UTC, datetime
 
-    from mailwatch import config, status
+    from mailwatch import status
 
-    settings = config.load(_path(ctx), os.environ, with_passwords=False)
+    settings = _load_settings(ctx)
     state, why = status.look(settings, datetime.now(UTC))
     click.echo(
         json.dumps(status.as_json(state, why), ensure_ascii=False) if is_json else status.as_text(state, why, settings)
@@ -120,6 +120,70 @@ def run(ctx: click.Context) -> None:
     from mailwatch import run as running
 
     running.run(lambda: _load(ctx)[1], server_of)
+
+
+@_mailwatch.command("list", help=_help("list"))
+@click.option("--all", "everything", is_flag=True, help=_help("all"))
+@click.option("--json", "is_json", is_flag=True, help=_help("json"))
+@click.pass_context
+def list_requests(ctx: click.Context, everything: bool, is_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from mailwatch import requests_command as requests
+    from mailwatch.texts import at
+
+    config, now = _load_settings(ctx), datetime.now(UTC)
+    language, zone = config.watch.language, config.watch.time_zone
+    found = requests.listed(config, now, everything=everything)
+    for request in found:
+        click.echo(
+            json.dumps(requests.as_json(request), ensure_ascii=False)
+            if is_json
+            else requests.as_line(request, language, zone)
+        )
+    if not found and not is_json:
+        click.echo(say("requests.none_open", language, at=at(now, zone)))
+
+
+@_mailwatch.command(help=_help("show"))
+@click.argument("order_id", metavar="ORDER_ID")
+@click.option("--json", "is_json", is_flag=True, help=_help("json"))
+@click.pass_context
+def show(ctx: click.Context, order_id: str, is_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from mailwatch import requests_command as requests
+
+    config = _load_settings(ctx)
+    found = requests.shown(config, order_id, datetime.now(UTC))
+    as_text = requests.as_text(found, config.watch.language, config.watch.time_zone)
+    click.echo(json.dumps(requests.as_json(found), ensure_ascii=False) if is_json else as_text)
+
+
+def _set_state(name: str) -> None:
+    """The commands that say what became of requests differ only in the state that they set."""
+
+    @_mailwatch.command(name, help=_help(name))
+    @click.argument("order_ids", nargs=-1, required=True, metavar="ORDER_ID…")
+    @click.pass_context
+    def command(ctx: click.Context, order_ids: tuple[str, ...]) -> None:
+        from mailwatch import requests_command as requests
+        from mailwatch.request import State
+
+        states = {"done": State.DONE, "release": State.RELEASED, "reopen": State.OPEN}
+        config = _load_settings(ctx)
+        language = config.watch.language
+        changed, unknown = requests.set_state(config, order_ids, states[name])
+        for order in changed:
+            click.echo(
+                say("requests.set", language, order=order, state=say(f"requests.state_{states[name]}", language))
+            )
+        _complain(unknown, language)
+        ctx.exit(_EXIT_NOT_WELL if unknown else 0)
+
+
+for _name in ("done", "release", "reopen"):
+    _set_state(_name)
 
 
 def _reading_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -233,6 +297,13 @@ def _load(ctx: click.Context) -> tuple[Path, Config]:
 
     path = _path(ctx)
     return path, config.load(path, os.environ)
+
+
+def _load_settings(ctx: click.Context) -> Config:
+    """For the commands that only read or mark the store: no password is needed."""
+    from mailwatch import config
+
+    return config.load(_path(ctx), os.environ, with_passwords=False)
 
 
 def _channel_faults(config: Config) -> list[Fault]:

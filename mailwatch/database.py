@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mailwatch.errors import PassingError, StoreError
 
@@ -109,10 +110,14 @@ _TABLE = re.compile(r"CREATE TABLE (\w+)")
 class Database:
     """One connection; close it in the thread that opened it. What SQLite refuses is a `StoreError`."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, is_read: bool = False) -> None:
         self._connection = connection
         self._path = path
         self._connection.row_factory = sqlite3.Row
+        if is_read:
+            self._check_version()
+            self._key = b""
+            return
         with _translated(path):
             for pragma in ("journal_mode=DELETE", "synchronous=EXTRA", "secure_delete=ON", "foreign_keys=ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
@@ -132,6 +137,20 @@ class Database:
             connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
             return cls(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+
+    @classmethod
+    def open_to_read(cls, folder: Path) -> Database:
+        """Open the file of a state folder without the right to change it, or to make it."""
+        path = folder / FILE_NAME
+        with _translated(path):
+            connection = sqlite3.connect(
+                f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY_SECONDS, isolation_level=None
+            )
+        try:
+            return cls(connection, path, is_read=True)
         except BaseException:
             connection.close()
             raise
@@ -199,6 +218,14 @@ class Database:
     def _version(self) -> int:
         row = self.one("PRAGMA user_version")
         return int(row[0]) if row else 0
+
+    def _check_version(self) -> None:
+        """Only `run` brings an older store up; what it has not written yet can't be read."""
+        version = self._version()
+        if version > SCHEMA_VERSION:
+            raise StoreError("store.newer", version=version, known=SCHEMA_VERSION)
+        if version < SCHEMA_VERSION:
+            raise PassingError("status.no_run", path=self._path.parent)
 
     def _migrate(self) -> None:
         """Bring an older store up, step by step, each step one transaction. A newer one is refused."""

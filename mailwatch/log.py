@@ -92,6 +92,11 @@ def vanished(account: str, folder: str, uid: int) -> None:
     _write(_INFO, "vanished", account=account, folder=folder, uid=uid)
 
 
+def request_done(account: str, folder: str, order_id: str) -> None:
+    """A mail lies in the folder for handled ones: its request is done."""
+    _write(_NOTICE, "request_done", account=account, folder=folder, order_id=order_id)
+
+
 def set_aside(account: str, folder: str, uid: int) -> None:
     """A mail was begun three times and never read to its end: told as unreadable, and left alone from here on."""
     _write(_ERROR, "set_aside", account=account, folder=folder, uid=uid)

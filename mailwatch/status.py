@@ -23,7 +23,7 @@ def look(config: Config, now: datetime) -> tuple[Health, tuple[Fault, ...]]:
     folder = config.watch.state_dir
     if not (folder / FILE_NAME).exists():
         raise PassingError("status.no_run", path=folder)
-    store = Store.open(folder)
+    store = Store.open_to_read(folder)
     try:
         if not store.reports.was_run():
             raise PassingError("status.no_run", path=folder)

@@ -21,7 +21,7 @@ from mailwatch.episode import Episodes
 from mailwatch.errors import Fault
 from mailwatch.health import FolderHealth
 from mailwatch.notice import Kind, Notice
-from mailwatch.outbox import Outbox
+from mailwatch.outbox import LAPSES_AFTER, Outbox
 from mailwatch.refusals import Refusals
 from mailwatch.report import Gather, Reports
 from mailwatch.request import Action, Decision, Known, Rules, Sighting, State
@@ -31,6 +31,9 @@ SCAN_FILE_NAME = "mailwatch-scan.sqlite"
 _RANK = {Trust.FORGED: 0, Trust.UNVERIFIED: 1, Trust.VERIFIED: 2}
 _KEPT_FOR = timedelta(days=30)
 _ASKS = {Kind.REQUEST, Kind.WISH}
+
+
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,17 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """One request as it stands, with all its sightings."""
+    """One request as it stands, with all its sightings. Of an item's title only a hash is kept, so it has none."""
 
     order_id: str | None
     state: State
     kind: Kind
     sightings: tuple[Sighting, ...]
+    seller: str = ""
+    marketplace: str | None = None
+    trust: Trust = Trust.UNVERIFIED
+    opened_at: datetime = _LONG_AGO
+    items: tuple[Item, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,11 @@ class Store:
     def open(cls, folder: Path) -> Store:
         """Open or make the store in a state folder."""
         return cls(Database.open(folder))
+
+    @classmethod
+    def open_to_read(cls, folder: Path) -> Store:
+        """Open the store of a state folder only to read it; a member of its group may."""
+        return cls(Database.open_to_read(folder))
 
     @classmethod
     def open_for_scan(cls, folder: Path) -> Store:
@@ -224,13 +237,65 @@ class Store:
         return int(row["n"]) if row else 0
 
     def requests(self) -> list[StoredRequest]:
-        """Every request, oldest first."""
-        return [
-            StoredRequest(
-                row["order_id"], State(row["state"]), Kind(row["kind"]), rows.sightings(self._database, row["id"])
+        """Every request, oldest first; open ones that lapsed by now still count as open."""
+        return [self._stored(row) for row in self._database.all("SELECT * FROM request ORDER BY opened_at, id")]
+
+    def _stored(self, row: sqlite3.Row) -> StoredRequest:
+        return StoredRequest(
+            order_id=row["order_id"],
+            state=State(row["state"]),
+            kind=Kind(row["kind"]),
+            sightings=rows.sightings(self._database, row["id"]),
+            seller=row["seller"],
+            marketplace=row["marketplace"],
+            trust=Trust(row["trust"]),
+            opened_at=datetime.fromtimestamp(row["opened_at"], UTC),
+            items=tuple(replace(item, title=None) for item in rows.items_in(row["items"])),
+        )
+
+    def set_state(self, order_id: str, state: State) -> bool:
+        """A person says what became of an order's request; whether there is one."""
+        with self._database.transaction():
+            changed = self._database.change("UPDATE request SET state = ? WHERE order_id = ?", state, order_id)
+        return changed.rowcount > 0
+
+    def lapse(self, now: datetime) -> None:
+        """Close what is open and had no sighting for 14 days (design section 4)."""
+        with self._database.transaction():
+            self._database.change(
+                "UPDATE request SET state = 'lapsed' WHERE state = 'open' AND NOT EXISTS"
+                " (SELECT 1 FROM sighting WHERE sighting.request = request.id AND at > ?)",
+                (now - LAPSES_AFTER).timestamp(),
             )
-            for row in self._database.all("SELECT * FROM request ORDER BY opened_at, id")
-        ]
+
+    def record_handled(self, reading: Reading, rules: Rules) -> list[str]:
+        """A mail lies in the folder for handled ones: its requests are done, told or not; their orders.
+
+        One that was asked again later stays open: the mail is of the time before. In one transaction.
+        """
+        asking = [each for each in reading.notices if each.is_told and each.kind is not Kind.CANCELLED]
+        with self._database.transaction():
+            if not self._insert_mail(reading.mail):
+                return []
+            if asking:
+                self._insert_content(reading)
+            return [each.order_id or "-" for each in asking if self._handle(each, reading, rules)]
+
+    def _handle(self, notice: Notice, reading: Reading, rules: Rules) -> bool:
+        """Whether a request of the notice's is done by this, and was not before."""
+        identity = self._identity(notice, reading)
+        row = self._database.one("SELECT * FROM request WHERE identity = ?", identity)
+        kept = replace(notice, items=self._without_titles(notice.items))
+        if row is None:
+            number = self._insert_request(identity, kept, reading)
+            self._insert_sighting(number, kept, reading, Decision(Action.QUIET, "handled"))
+            self._database.change("UPDATE request SET state = 'done' WHERE id = ?", number)
+            return True
+        latest = max(sighting.at for sighting in rows.sightings(self._database, row["id"]))
+        if State(row["state"]) is not State.OPEN or latest - reading.mail.received > rules.merge_within:
+            return False
+        self._database.change("UPDATE request SET state = 'done' WHERE id = ?", row["id"])
+        return True
 
     # ---- recording ----
 

@@ -51,7 +51,7 @@ def find(given: str | None, environment: Mapping[str, str]) -> Path:
 def load(path: Path, environment: Mapping[str, str], *, with_passwords: bool = True) -> Config:
     """Read and check a configuration. Raises `ConfigurationError` with every fault.
 
-    `with_passwords` False: they need not be readable (`scan`).
+    `with_passwords` False: they and the channels' URLs need not be readable (`scan`, `status`, `list`).
     """
     reader = _Reader(_read(path), path, environment, with_passwords)
     config = reader.config()
@@ -268,7 +268,7 @@ class _Reader(Values):
             return Secret(url)
         source = self._source(table, URL_KEYS, where)
         try:
-            return source.read() if source.place else Secret("")
+            return source.read() if source.place and self.with_passwords else Secret("")
         except ConfigurationError as fault:
             self.faults += fault.faults
             return Secret("")

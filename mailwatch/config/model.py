@@ -54,6 +54,12 @@ class Account:
     folders: tuple[str, ...]
     seller: str
     password_source: Source
+    done_folder: str | None = None
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Every folder that is looked into: those where requests come, and the one for handled mails."""
+        return (*self.folders, self.done_folder) if self.done_folder else self.folders
 
     def password(self) -> Secret:
         """The password as it is now. Raises `ConfigurationError` where it can't be read."""

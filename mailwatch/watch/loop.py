@@ -53,7 +53,7 @@ class Watch:
         self.signals = Signals(owed={channel.name: threading.Event() for channel in config.channels})
         state_dir = config.watch.state_dir
         self._logins = {account.name: Logins(account.name, state_dir, self._clock) for account in config.accounts}
-        self.folders = [self._folder(account, folder) for account in config.accounts for folder in account.folders]
+        self.folders = [self._folder(account, name) for account in config.accounts for name in account.watched]
         self.channels = [self._channel(channel) for channel in config.channels]
         self.oversight = Oversight(
             config, sender_of, self.signals, self._clock, replace_late=self.replace_late, on_damaged=on_damaged
@@ -149,7 +149,7 @@ def _keys(config: Config) -> set[str]:
     """Every key that an episode of this configuration may have."""
     accounts = {f"login/{account.name}" for account in config.accounts}
     folders = {
-        f"{what}/{a.name}/{folder}" for a in config.accounts for folder in a.folders for what in ("folder", "stale")
+        f"{what}/{a.name}/{folder}" for a in config.accounts for folder in a.watched for what in ("folder", "stale")
     }
     channels = {f"{what}/{channel.name}" for channel in config.channels for what in ("channel", "quota")}
     return accounts | folders | channels

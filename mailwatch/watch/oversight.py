@@ -102,6 +102,7 @@ class Oversight:
             is_trouble |= self._channel(store, channel, fares, now)
         self._reports(store, state, now)
         if self._clock.monotonic() >= self._forget_at:
+            store.lapse(now)
             store.forget_old(now)
             self._forget_at = self._clock.monotonic() + _FORGET_SECONDS
         self._failures = 0
@@ -287,7 +288,7 @@ def state_of(store: Store, config: Config, now: datetime) -> Health:
     folders = [
         latest.get((account.name, folder)) or FolderHealth(account.name, folder, None, None, 0)
         for account in config.accounts
-        for folder in account.folders
+        for folder in account.watched
     ]
     return Health(
         folders=tuple(folders),

@@ -170,7 +170,17 @@ class Search:
                 self._remember(headline)
             return
         notices = notice.read(found, self._account.provider, self._config.templates, is_junk=self._mailbox.is_junk)
-        self._record(headline, Reading(identity, self._account.seller, found.content_key(), notices))
+        reading = Reading(identity, self._account.seller, found.content_key(), notices)
+        if self._mailbox.watched_as == self._account.done_folder:
+            self._handled(headline, reading)
+        else:
+            self._record(headline, reading)
+
+    def _handled(self, headline: Headline, reading: Reading) -> None:
+        """The seller has moved the mail here: its request is done."""
+        for order_id in self._store.record_handled(reading, self._config.rules):
+            log.request_done(self._account.name, self._mailbox.folder, order_id)
+        self._remember(headline)
 
     def _set_aside(self, headline: Headline) -> None:
         """Tell a person of a mail that we fail on, once."""

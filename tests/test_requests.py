@@ -1,0 +1,229 @@
+"""`list`, `show`, `done`, `release`, `reopen`, and the folder for handled mails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import mails
+import pytest
+from beds.scripted import ScriptedImap
+from beds.wire import wait_until
+from click.testing import CliRunner, Result
+from test_watch import Told, all_watching, configured, rows, watching
+
+from mailwatch import cli, message, notice
+from mailwatch.clock import Clock
+from mailwatch.config import Config, audience
+from mailwatch.request import State
+from mailwatch.store import MailIdentity, Reading, Store
+from mailwatch.watch import prepare
+
+pytestmark = pytest.mark.server
+
+ONE, TWO, THREE = (mails.order_id(number) for number in (1, 2, 3))
+NOW = datetime.now(UTC)
+FULL_WIDTH = {ord("-"): 0xFF0D, **{ord(str(digit)): 0xFF10 + digit for digit in range(10)}}
+
+
+def recorded(made: Config, mail: bytes, days_ago: float = 0.0, uid: int = 1) -> None:
+    """A mail as a search records it."""
+    parsed = message.parse(mail)
+    identity = MailIdentity("shop", "INBOX", 1, uid, NOW - timedelta(days=days_ago), 1)
+    notices = notice.read(parsed, made.accounts[0].provider, made.templates, is_junk=False)
+    with closing(Store.open(made.watch.state_dir)) as store:
+        store.record(Reading(identity, "shop", parsed.content_key(), notices), made.rules, audience(made.channels), NOW)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Config:
+    """A configuration with a store that `run` has written."""
+    found = configured(tmp_path)
+    prepare(found.watch.state_dir, found, Clock())
+    return found
+
+
+def called(folder: Path, *arguments: str) -> Result:
+    """The command line on that configuration."""
+    return CliRunner().invoke(cli._mailwatch, ["--config", str(folder / "config.toml"), *arguments])
+
+
+def orders(result: Result) -> list[str]:
+    """Of each line its first word."""
+    return [line.split()[0] for line in result.stdout.splitlines()]
+
+
+def test_list_shows_the_open_ones_and_all_shows_all(made: Config, tmp_path: Path) -> None:
+    for number, (order, days) in enumerate(((ONE, 20.0), (TWO, 3.0), (THREE, 0.0)), 1):
+        recorded(made, mails.by_notification(order), days, number)
+    called(tmp_path, "done", TWO)
+    assert orders(called(tmp_path, "list")) == [THREE]
+    assert orders(called(tmp_path, "list", "--all")) == [ONE, TWO, THREE]
+    states = [json.loads(line)["state"] for line in called(tmp_path, "list", "--all", "--json").stdout.splitlines()]
+    assert states == ["lapsed", "done", "open"]
+
+
+def test_the_json_of_list_is_the_contract(made: Config, tmp_path: Path) -> None:
+    """Design section 6."""
+    recorded(made, mails.by_notification(ONE), 0.2, 1)
+    recorded(made, mails.by_message(ONE), 0.1, 2)
+    [line] = called(tmp_path, "list", "--json").stdout.splitlines()
+    found = json.loads(line)
+    assert set(found) == {
+        *("order_id", "marketplace", "seller", "kind", "trust", "state", "routes", "opened_at", "items")
+    }
+    assert (found["order_id"], found["kind"], found["trust"], found["state"]) == (ONE, "request", "verified", "open")
+    assert [(route["route"], route["mails"]) for route in found["routes"]] == [("notification", 1), ("message", 1)]
+    assert all(datetime.fromisoformat(route["first_seen"]).tzinfo for route in found["routes"])
+
+
+def test_show_says_routes_items_and_the_page_of_the_order(made: Config, tmp_path: Path) -> None:
+    recorded(made, mails.by_notification(ONE))
+    said = called(tmp_path, "show", ONE).stdout
+    assert "Amazonの通知" in said
+    assert f"https://sellercentral.amazon.co.jp/orders-v3/order/{ONE}" in said
+
+
+@pytest.mark.parametrize("typed", [str.strip, lambda order: f"  {order.translate(FULL_WIDTH)} "])
+def test_an_order_may_be_pasted_in_any_width(made: Config, tmp_path: Path, typed: Callable[[str], str]) -> None:
+    recorded(made, mails.by_notification(ONE))
+    assert called(tmp_path, "show", typed(ONE)).exit_code == 0
+
+
+def test_done_release_and_reopen_say_what_became_of_it(made: Config, tmp_path: Path) -> None:
+    recorded(made, mails.by_notification(ONE))
+    for command, state in (("done", State.DONE), ("release", State.RELEASED), ("reopen", State.OPEN)):
+        result = called(tmp_path, command, ONE)
+        assert result.exit_code == 0
+        assert ONE in result.stdout
+        assert rows(tmp_path, "SELECT state FROM request") == [(state.value,)]
+
+
+def test_an_unknown_order_is_said_and_the_known_ones_are_set(made: Config, tmp_path: Path) -> None:
+    recorded(made, mails.by_notification(ONE))
+    result = called(tmp_path, "done", TWO, ONE)
+    assert result.exit_code == 1
+    assert TWO in result.stderr
+    assert rows(tmp_path, "SELECT state FROM request") == [("done",)]
+    assert called(tmp_path, "show", TWO).exit_code == 1
+
+
+@pytest.mark.parametrize("nonsense", ["", "503", "503-1234567", "1' OR '1'='1", f"{ONE} {TWO}"])
+def test_what_is_no_order_id_is_refused_before_anything_is_set(made: Config, tmp_path: Path, nonsense: str) -> None:
+    recorded(made, mails.by_notification(ONE))
+    result = called(tmp_path, "done", ONE, nonsense)
+    assert result.exit_code == 2
+    assert rows(tmp_path, "SELECT state FROM request") == [("open",)]
+
+
+@pytest.mark.parametrize("command", [["list"], ["list", "--json"], ["show", ONE], ["done", ONE], ["status"]])
+def test_a_store_that_no_run_has_written_is_never_none(tmp_path: Path, command: list[str]) -> None:
+    """Exit 75 and a sentence. Planted fault: the store is made where it is not there: "no open requests", red."""
+    made = configured(tmp_path)
+    for _ in range(2):
+        result = called(tmp_path, *command)
+        assert result.exit_code == 75
+        assert result.stdout == ""
+        assert "mailwatch run" in result.stderr
+        made.watch.state_dir.mkdir(exist_ok=True)
+
+
+def test_list_without_an_open_request_says_so_with_the_time(made: Config, tmp_path: Path) -> None:
+    result = called(tmp_path, "list")
+    assert result.exit_code == 0
+    assert "未対応の依頼はありません" in result.stdout
+
+
+def test_reading_changes_nothing_and_needs_no_secret(made: Config, tmp_path: Path) -> None:
+    """A member of the store's group may look, without the right to read a password."""
+    recorded(made, mails.by_notification(ONE))
+    (tmp_path / "password").unlink()
+    before = (made.watch.state_dir / "mailwatch.sqlite").read_bytes()
+    for command in (["list"], ["show", ONE], ["list", "--all", "--json"]):
+        assert called(tmp_path, *command).exit_code == 0
+    assert (made.watch.state_dir / "mailwatch.sqlite").read_bytes() == before
+
+
+# ---- the folder for handled mails ----
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedImap]:
+    """A server with a folder of the seller's; nothing is ever changed on it by us."""
+    with ScriptedImap() as running:
+        running.add_folder("Done")
+        yield running
+        assert not running.violations
+
+
+def with_done_folder(made: Config) -> Config:
+    """The configuration, with the folder named."""
+    return replace(made, accounts=(replace(made.accounts[0], done_folder="Done"),))
+
+
+def state_of(folder: Path, order: str) -> str | None:
+    """The state of an order's request."""
+    found = dict(rows(folder, "SELECT order_id, state FROM request"))
+    return str(found[order]) if order in found else None
+
+
+def test_a_request_is_done_when_its_mail_is_moved(server: ScriptedImap, made: Config, tmp_path: Path) -> None:
+    """Planted fault: the folder is read as any other: told again or joined, never done, red."""
+    told = Told()
+    with watching(with_done_folder(made), server, told) as running:
+        all_watching(running)
+        server.deliver(mails.by_notification(ONE))
+        told.wait_for(ONE)
+        server.deliver(mails.by_notification(ONE), folder="Done")
+        wait_until(lambda: state_of(tmp_path, ONE) == "done")
+        assert len(told.texts) == 1
+
+
+def test_a_mail_that_was_moved_while_nobody_watched_is_done_and_told_to_nobody(
+    server: ScriptedImap, made: Config, tmp_path: Path
+) -> None:
+    told = Told()
+    with watching(with_done_folder(made), server, told) as running:
+        all_watching(running)
+        server.deliver(mails.by_notification(ONE))
+        told.wait_for(ONE)
+    server.deliver(mails.by_notification(ONE), folder="Done")
+    server.deliver(mails.by_notification(TWO), folder="Done")
+    with watching(with_done_folder(made), server, told) as running:
+        all_watching(running)
+        wait_until(lambda: state_of(tmp_path, ONE) == state_of(tmp_path, TWO) == "done")
+        server.deliver(mails.by_message(TWO))  # the other route, still in the INBOX
+        server.deliver(mails.by_notification(THREE))
+        told.wait_for(ONE, THREE)
+
+
+def test_an_old_mail_that_is_moved_does_not_close_what_was_asked_again(
+    server: ScriptedImap, made: Config, tmp_path: Path
+) -> None:
+    """The mail of the first time says nothing of the second. Planted fault: any mail of the order closes: red."""
+    told = Told()
+    with watching(with_done_folder(made), server, told) as running:
+        all_watching(running)
+        server.deliver(mails.by_notification(ONE), when=NOW - timedelta(days=10))
+        told.wait_for(ONE)
+        server.deliver(mails.by_message(ONE), when=NOW)
+        told.wait_for(ONE, ONE)
+        server.deliver(mails.by_notification(ONE), folder="Done", when=NOW - timedelta(days=10))
+        server.deliver(mails.by_notification(TWO), folder="Done", when=NOW)
+        wait_until(lambda: state_of(tmp_path, TWO) == "done")
+        assert state_of(tmp_path, ONE) == "open"
+
+
+def test_neighbours_in_the_folder_are_nobodys_business(server: ScriptedImap, made: Config, tmp_path: Path) -> None:
+    told = Told()
+    for number in range(5):
+        server.deliver(mails.neighbour(number), folder="Done")
+    with watching(with_done_folder(made), server, told) as running:
+        all_watching(running)
+        wait_until(lambda: rows(tmp_path, "SELECT count(*) FROM mail WHERE folder = 'Done'") == [(5,)])
+    assert rows(tmp_path, "SELECT count(*) FROM request") == [(0,)]
+    assert not told.texts
