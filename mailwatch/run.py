@@ -1,4 +1,4 @@
-"""`run`: the process around `watch`: one lock, the signals, a reload, a clean end."""
+"""`run`: the process around `watch`: one lock, the signals, a reload, a clean end, and what the manager is told."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
-from mailwatch import __version__, log, transport
+from mailwatch import __version__, log, notify, transport
 from mailwatch.catalogue import say_fault
 from mailwatch.clock import Clock
 from mailwatch.config import Config
 from mailwatch.database import RunLock
-from mailwatch.errors import MailwatchError, PassingError
+from mailwatch.errors import ConfigurationError, Fault, MailwatchError, PassingError
+from mailwatch.vital_signs import VitalSigns, look_every
 from mailwatch.watch import ServerOf, Watch, prepare
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -33,7 +34,7 @@ def run(load: Callable[[], Config], server_of: ServerOf) -> None:
         prepare(config.watch.state_dir, config, Clock())
         while True:
             watch = _start(config, server_of)
-            new = _until_signal(config, load)
+            new = _until_signal(config, load, VitalSigns(watch, config))
             _stop(watch, is_reload=new is not None)
             if new is None:
                 break
@@ -70,21 +71,38 @@ def _begin_anew() -> None:
     os.kill(os.getpid(), signal.SIGHUP)
 
 
-def _until_signal(config: Config, load: Callable[[], Config]) -> Config | None:
+def _until_signal(config: Config, load: Callable[[], Config], signs: VitalSigns) -> Config | None:
     """Wait for a stop (None) or for a reload that is good (its configuration). A wrong one changes nothing."""
-    while signal.sigwait(_SIGNALS) == signal.SIGHUP:
+    signs.ready()
+    while _next_signal(signs) == signal.SIGHUP:
+        notify.reloading()
         try:
-            new = load()
-            if new.watch.state_dir != config.watch.state_dir:
-                log.reload_refused("watch.state_dir has changed, which takes a restart")
-                continue
-            prepare(new.watch.state_dir, new, Clock())
+            new = _reloaded(config, load)
         except MailwatchError as wrong:
             log.reload_refused("; ".join(say_fault(fault, "en") for fault in wrong.faults))
+            signs.is_refused = True
+            signs.ready()
         else:
             log.reloaded()
             return new
+    notify.stopping()
     return None
+
+
+def _next_signal(signs: VitalSigns) -> int:
+    """Wait for a signal; meanwhile the manager is told how the workers fare."""
+    while (got := signal.sigtimedwait(_SIGNALS, look_every())) is None:
+        signs.look()
+    return got.si_signo
+
+
+def _reloaded(config: Config, load: Callable[[], Config]) -> Config:
+    """The configuration as it is now. Raises `MailwatchError` where it can't be used without a restart."""
+    new = load()
+    if new.watch.state_dir != config.watch.state_dir:
+        raise ConfigurationError([Fault("service.state_dir_moved")])
+    prepare(new.watch.state_dir, new, Clock())
+    return new
 
 
 def _stop(watch: Watch, *, is_reload: bool) -> None:

@@ -167,8 +167,8 @@ def with_done_folder(made: Config) -> Config:
 
 def state_of(folder: Path, order: str) -> str | None:
     """The state of an order's request."""
-    found = dict(rows(folder, "SELECT order_id, state FROM request"))
-    return str(found[order]) if order in found else None
+    found = {str(known): str(state) for known, state in rows(folder, "SELECT order_id, state FROM request")}
+    return found.get(order)
 
 
 def test_a_request_is_done_when_its_mail_is_moved(server: ScriptedImap, made: Config, tmp_path: Path) -> None:

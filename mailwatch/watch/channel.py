@@ -68,7 +68,7 @@ class ChannelWorker:
                     log.store_failed(self.name, why(fault), delay)
                 else:
                     log.worker_failed(self.name, fault, delay)
-                self.progress.rest()
+                self.progress.rest(delay)
                 self._clock.wait(self._signals.stop, delay)
 
     def _work(self) -> None:
@@ -78,7 +78,7 @@ class ChannelWorker:
                 self._owed.clear()
                 self.progress.expect(_STEP_SECONDS)
                 seconds = self.step(store)
-                self.progress.rest()
+                self.progress.rest(seconds)
                 self._clock.wait(self._owed, seconds)
         finally:
             store.close()

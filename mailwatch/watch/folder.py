@@ -65,7 +65,7 @@ class FolderWorker:
         """Connect, search, wait, search …, and connect anew after any fault, until told to stop."""
         while not self._is_over:
             delay = self._one_connection()
-            self.progress.rest()
+            self.progress.rest(delay)
             if not self._is_over:
                 self._clock.wait(self._signals.stop, delay)
 
@@ -166,14 +166,14 @@ class FolderWorker:
             return folder
         log.junk_missing(self.account.name)
         self._with_store(lambda store: store.folder_absent(self.account.name, self.folder, self._clock.now()))
-        self.progress.rest()
+        self.progress.rest(_JUNK_LOOK_SECONDS)
         self._clock.wait(self._signals.stop, _JUNK_LOOK_SECONDS)
         return None
 
     def _log_in(self) -> mailbox.Client | None:
         """A logged-in client, in this account's turn; None when told to stop."""
-        self.progress.rest()
-        if not self._logins.wait_for_turn(self._signals.stop):
+        self.progress.expect(_COMMANDS_SECONDS)
+        if not self._logins.wait_for_turn(self._signals.stop, self.progress):
             return None
         self.progress.expect(TURN_SECONDS)
         try:
@@ -236,10 +236,10 @@ class FolderWorker:
         self._hurried = 0
         if folder.has_idle:
             seconds = min(self._config.watch.idle_seconds, max(at_most, 1.0))
-            self.progress.expect(seconds + _COMMANDS_SECONDS)
+            self.progress.rest(seconds + _COMMANDS_SECONDS)
             folder.wait_idle(seconds)
         else:
-            self.progress.rest()
+            self.progress.rest(self._config.watch.poll_seconds)
             self._clock.wait(self._signals.stop, self._config.watch.poll_seconds)
         self.progress.expect(_COMMANDS_SECONDS)
         folder.noop()

@@ -17,9 +17,11 @@ from mailwatch.secret import Secret
 from mailwatch.services import Outcome, Result
 from mailwatch.store import Store
 from mailwatch.watch.oversight import slice_seconds, state_of
-from mailwatch.watch.signals import Signals, why
+from mailwatch.watch.signals import Progress, Signals, why
 
 Ping = Callable[[Secret], Outcome]
+# Over the call's own deadline and the store's busy time-out: who is later hangs.
+_STEP_SECONDS = 120.0
 
 
 class HeartbeatWorker:
@@ -35,17 +37,20 @@ class HeartbeatWorker:
         self._clock = clock
         self._was_well = True
         self._failures = 0
+        self.progress = Progress(clock)
 
     def run(self) -> None:
         """Call until told to stop."""
         every = self._heartbeat.every.total_seconds()
         while not self._signals.stop.is_set():
             try:
+                self.progress.expect(_STEP_SECONDS)
                 delay = every if self.beat() else min(every, 60.0)
             except Exception as fault:  # noqa: BLE001 - the one broad except: a worker never dies
                 self._failures += 1
                 delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
                 log.worker_failed(self.name, fault, delay)
+            self.progress.rest(delay)
             self._clock.wait(self._signals.stop, delay)
 
     def beat(self) -> bool:

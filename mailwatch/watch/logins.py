@@ -10,6 +10,7 @@ from mailwatch.clock import Clock
 from mailwatch.errors import StoreError
 from mailwatch.refusals import Refused
 from mailwatch.store import Store
+from mailwatch.watch.signals import Progress
 
 # A login that takes longer has lost its turn: its worker hangs.
 TURN_SECONDS = 90.0
@@ -30,7 +31,7 @@ class Logins:
         self._not_before = 0.0
         self._unstored = 0
 
-    def wait_for_turn(self, stop: threading.Event) -> bool:
+    def wait_for_turn(self, stop: threading.Event, progress: Progress | None = None) -> bool:
         """Wait until a login may be tried, while no other is; False when told to stop. Ends with `done`."""
         while not stop.is_set():
             with self._mutex:
@@ -40,7 +41,10 @@ class Logins:
                 if left <= 0.0:
                     self._turn_until = self._clock.monotonic() + TURN_SECONDS
                     return True
-            self._clock.wait(stop, 0.2 if is_taken else min(left, _LOOK_SECONDS))
+            seconds = 0.2 if is_taken else min(left, _LOOK_SECONDS)
+            if progress:
+                progress.rest(seconds)
+            self._clock.wait(stop, seconds)
         return False
 
     def done(self, *, refused: bool | None) -> float:

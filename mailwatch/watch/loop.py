@@ -23,12 +23,16 @@ _START_SECONDS = 60.0
 
 
 class Worker(Protocol):
-    """What runs in a thread of its own. `abandon`: it hangs and is replaced; should it wake, it ends."""
+    """What runs in a thread of its own."""
 
     name: str
     progress: Progress
 
     def run(self) -> None: ...
+
+
+class Replaceable(Worker, Protocol):
+    """`abandon`: it hangs and is replaced; should it wake, it ends."""
 
     def abandon(self) -> None: ...
 
@@ -64,6 +68,8 @@ class Watch:
             else None
         )
         self._threads: list[threading.Thread] = []
+        self._thread_of: dict[str, threading.Thread] = {}
+        self._hung: list[threading.Thread] = []
 
     def _folder(self, account: Account, folder: str) -> FolderWorker:
         logins = self._logins[account.name]
@@ -74,12 +80,18 @@ class Watch:
 
     def start(self) -> None:
         """Start every worker in a thread of its own."""
-        workers: list[Worker] = [*self.channels, *self.folders]
-        for worker in workers:
+        for worker in self.workers:
             self._run(worker)
-        self._start_thread(self.oversight.run, self.oversight.name)
-        if self.heartbeat:
-            self._start_thread(self.heartbeat.run, self.heartbeat.name)
+
+    @property
+    def workers(self) -> list[Worker]:
+        """Every worker that is at work now: of one that was replaced, its successor."""
+        return [*self.channels, *self.folders, self.oversight, *([self.heartbeat] if self.heartbeat else [])]
+
+    @property
+    def hung(self) -> int:
+        """How many replaced workers still hang: each keeps its memory, and maybe a lock that its successor needs."""
+        return sum(thread.is_alive() for thread in self._hung)
 
     def replace_late(self) -> None:
         """Start a new worker in place of each that is past its deadline; called by the oversight."""
@@ -92,19 +104,18 @@ class Watch:
                 self.channels[at] = self._channel(channel.channel)
                 self._replace(channel, self.channels[at])
 
-    def _replace(self, late: Worker, successor: Worker) -> None:
+    def _replace(self, late: Replaceable, successor: Worker) -> None:
         log.worker_late(late.name)
         late.abandon()
+        self._hung.append(self._thread_of[late.name])
         if not self.signals.stop.is_set():
             self._run(successor)
 
     def _run(self, worker: Worker) -> None:
         worker.progress.expect(_START_SECONDS)
-        self._start_thread(worker.run, worker.name)
-
-    def _start_thread(self, target: Callable[[], None], name: str) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
-        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread = threading.Thread(target=worker.run, name=worker.name, daemon=True)
+        self._thread_of[worker.name] = thread
         self._threads.append(thread)
         thread.start()
 

@@ -19,10 +19,12 @@ from mailwatch.health import FolderHealth, Health
 from mailwatch.services import Cause, Result
 from mailwatch.store import Store
 from mailwatch.watch.channel import channel_fault, kept_of_month
-from mailwatch.watch.signals import SenderOf, Signals, why
+from mailwatch.watch.signals import Progress, SenderOf, Signals, why
 
 _TICK_SECONDS = 10.0
 _TICK_IN_TROUBLE = 2.0
+# Over all that one look may wait for a busy store; who is later hangs.
+_LOOK_SECONDS = 120.0
 # After a start, a jump of the clock or a full disk nothing is judged until the folders could have been searched.
 _GRACE_SECONDS = 120.0
 _JUMP_SECONDS = 30.0
@@ -58,6 +60,9 @@ class Oversight:
         self._failures = 0
         self._forget_at = 0.0
         self._store_fault = _StoreFault(config, sender_of, clock)
+        self.progress = Progress(clock)
+        # What the latest look saw: the health, or why the store could not be looked at.
+        self.seen: Health | Fault | None = None
 
     def run(self) -> None:
         """Look every few seconds, until told to stop."""
@@ -66,25 +71,32 @@ class Oversight:
                 self._work()
                 return
             except StoreError as fault:
+                self.seen = fault.fault
                 self._replace_late()
                 self._store_fault.there(fault)
                 log.store_failed(self.name, why(fault), _TICK_SECONDS)
                 if fault.fault.key == "store.damaged":
                     self._on_damaged()
+                self.progress.rest(_TICK_SECONDS)
                 self._clock.wait(self._signals.stop, _TICK_SECONDS)
             except Exception as fault:  # noqa: BLE001 - the one broad except: a worker never dies
                 self._failures += 1
                 delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
                 log.worker_failed(self.name, fault, delay)
+                self.progress.rest(delay)
                 self._clock.wait(self._signals.stop, delay)
 
     def _work(self) -> None:
+        self.progress.expect(_LOOK_SECONDS)
         store = Store.open(self._config.watch.state_dir)
         try:
             while not self._signals.stop.is_set():
                 self._signals.trouble.clear()
+                self.progress.expect(_LOOK_SECONDS)
                 self._replace_late()
-                self._clock.wait(self._signals.trouble, self.look(store))
+                seconds = self.look(store)
+                self.progress.rest(seconds)
+                self._clock.wait(self._signals.trouble, seconds)
         finally:
             store.close()
 
@@ -95,7 +107,7 @@ class Oversight:
         self._note_jumps(now)
         if self._store_fault.gone():
             self._grace_from = self._clock.monotonic()
-        state = state_of(store, self._config, now)
+        state = self.seen = state_of(store, self._config, now)
         self._folders(store, state.folders, now)
         is_trouble = False
         for channel, fares in zip(self._config.channels, state.channels, strict=True):

@@ -32,29 +32,41 @@ class Signals:
                 event.set()
 
 
+# How much later than planned a wait may end on a busy machine.
+_WAIT_SLACK_SECONDS = 60.0
+
+
 class Progress:
     """What a worker says of itself: by when its present step will be over. A step that is late means that it hangs."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._due: float | None = None
+        self._is_resting = False
         self.steps = 0
 
     def expect(self, seconds: float) -> None:
         """A step begins, and ends within so many seconds."""
-        self.steps += 1
-        self._due = self._clock.monotonic() + seconds
+        self._begin(seconds, is_resting=False)
 
-    def rest(self) -> None:
-        """The worker waits for an event, which ends by itself."""
+    def rest(self, seconds: float) -> None:
+        """The worker waits, for mail, for work or for its next try: nothing to be done, for so many seconds at most."""
+        self._begin(seconds + _WAIT_SLACK_SECONDS, is_resting=True)
+
+    def _begin(self, seconds: float, *, is_resting: bool) -> None:
+        self._due = self._clock.monotonic() + seconds
+        self._is_resting = is_resting
         self.steps += 1
-        self._due = None
 
     @property
     def is_late(self) -> bool:
         """Whether the present step should be over."""
         due = self._due
         return due is not None and self._clock.monotonic() > due
+
+    def is_proven(self, steps: int | None) -> bool:
+        """Whether the worker goes on: not late, and it rests or has begun a step since it stood at `steps`."""
+        return not self.is_late and (self._is_resting or self.steps != steps)
 
 
 def why(fault: MailwatchError) -> str:
