@@ -46,13 +46,13 @@ def findings(config: Config, server_of: Callable[[Account], Server], *, send: bo
     store = _store(config)
     yield store
     if send and store.is_good:
-        yield from _tests(config)
+        yield from test_alerts(config)
     elif not send:
         yield from (Finding(True, Fault("check.channel_good", {"channel": each.name})) for each in config.channels)
 
 
-def _tests(config: Config) -> Iterator[Finding]:
-    """A test alert to each channel."""
+def test_alerts(config: Config) -> Iterator[Finding]:
+    """A test alert to each channel, one finding each. Raises `StoreError` where the store can't be written."""
     try:
         lock: RunLock | None = RunLock(config.watch.state_dir)
     except StoreError as fault:

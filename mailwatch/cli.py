@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mailwatch import __version__
-from mailwatch.catalogue import Language, preferred, say, say_fault
+from mailwatch.catalogue import LANGUAGES, Language, preferred, say, say_fault
 from mailwatch.errors import ConfigurationError, Fault, MailwatchError, PassingError
 
 if TYPE_CHECKING:
@@ -77,6 +77,37 @@ def demo() -> None:
     sys.exit(played.play(_LOCALE))
 
 
+@_mailwatch.command(help=_help("init"))
+@click.option("--language", type=click.Choice(LANGUAGES), help=_help("init_language"))
+@click.option("--folder", type=click.Path(path_type=Path), metavar="PATH", help=_help("init_folder"))
+@click.option("--address", metavar="ADDRESS", help=_help("init_address"))
+@click.option("--provider", metavar="NAME", help=_help("init_provider"))
+@click.option("--host", metavar="HOST", help=_help("init_host"))
+@click.option("--port", type=click.IntRange(1, 65535), metavar="PORT", help=_help("init_port"))
+@click.option("--tls", type=click.Choice(["implicit", "off"]), help=_help("init_tls"))
+@click.option("--user", metavar="NAME", help=_help("init_user"))
+@click.option("--password-file", metavar="FILE", help=_help("init_password_file"))
+@click.option("--channel", "channels", multiple=True, metavar="NAME[=FILE]", help=_help("init_channel"))
+@click.option("--morning-line", metavar="TIME", help=_help("init_morning_line"))
+@click.option("--quiet-hours", metavar="HOURS", help=_help("init_quiet_hours"))
+@click.option("--done-folder", metavar="FOLDER", help=_help("init_done_folder"))
+@click.option("--seller", metavar="NAME", help=_help("seller"))
+@click.option("--force", is_flag=True, help=_help("init_force"))
+@click.option("--send", is_flag=True, help=_help("init_send"))
+@click.option("--no-input", is_flag=True, help=_help("init_no_input"))
+@click.pass_context
+def init(ctx: click.Context, /, folder: Path | None, channels: tuple[str, ...], **given: Any) -> None:
+    from mailwatch import config, init_command
+
+    named = ctx.find_root().obj or os.environ.get("MAILWATCH_CONFIG")
+    target = folder / "config.toml" if folder else Path(named) if named else config.own_path(os.environ)
+    flags = frozenset(name for name, value in given.items() if value is True)
+    answers = {name: str(value) for name, value in given.items() if value is not None and not isinstance(value, bool)}
+    if channels:
+        answers["channel"] = "\n".join(channels)
+    ctx.exit(init_command.run(target, answers, flags, server_of, _LOCALE))
+
+
 @_mailwatch.command(help=_help("check"))
 @click.option("--send", is_flag=True, help=_help("check_send"))
 @click.pass_context
@@ -115,11 +146,24 @@ def status(ctx: click.Context, is_json: bool) -> None:
 
 
 @_mailwatch.command(help=_help("run"))
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help=say("service.help_log_format", _LOCALE)
+)
 @click.pass_context
-def run(ctx: click.Context) -> None:
+def run(ctx: click.Context, log_format: str) -> None:
+    from mailwatch import log
     from mailwatch import run as running
 
-    running.run(lambda: _load(ctx)[1], server_of)
+    if log_format == "json":
+        log.as_json()
+    try:
+        running.run(lambda: _load(ctx)[1], server_of)
+    except MailwatchError as fault:
+        if log_format == "text":
+            raise
+        for each in fault.faults:
+            log.not_started(say_fault(each, "en"))
+        ctx.exit(fault.exit_code)
 
 
 @_mailwatch.command("list", help=_help("list"))
@@ -241,6 +285,48 @@ def explain(ctx: click.Context, /, file: Path, is_json: bool, anonymise: bool, *
         click.echo(explaining.as_text(parsed, use.provider, use.templates, language))
 
 
+@_mailwatch.group(help=say("service.help", _LOCALE))
+def service() -> None:
+    pass
+
+
+@service.command("install", help=say("service.help_install", _LOCALE))
+@click.option("--config", "given", metavar="PATH", help=say("service.help_config", _LOCALE))
+@click.option(
+    "--prefix", type=click.Path(path_type=Path), default="/opt/mailwatch", show_default=True, metavar="FOLDER",
+    help=say("service.help_prefix", _LOCALE),
+)  # fmt: skip
+@click.option("--dry-run", "is_dry", is_flag=True, help=say("service.help_dry_run", _LOCALE))
+@click.pass_context
+def service_install(ctx: click.Context, given: str | None, prefix: Path, is_dry: bool) -> None:
+    from mailwatch import service as services
+
+    for sentence in services.install(given or ctx.find_root().obj, prefix, is_dry=is_dry):
+        click.echo(say_fault(sentence, _LOCALE))
+    if is_dry:
+        click.echo(say("service.dry", _LOCALE))
+
+
+@service.command("uninstall", help=say("service.help_uninstall", _LOCALE))
+@click.option("--purge", "is_purge", is_flag=True, help=say("service.help_purge", _LOCALE))
+def service_uninstall(is_purge: bool) -> None:
+    from mailwatch import service as services
+
+    for sentence in services.uninstall(is_purge=is_purge):
+        click.echo(say_fault(sentence, _LOCALE))
+
+
+@service.command("status", help=say("service.help_status", _LOCALE))
+@click.pass_context
+def service_status(ctx: click.Context) -> None:
+    from mailwatch import service as services
+
+    lines, is_well = services.look(ctx.find_root().obj, _LOCALE)
+    for line in lines:
+        click.echo(line)
+    ctx.exit(0 if is_well else _EXIT_NOT_WELL)
+
+
 @_mailwatch.group(help=_help("templates"))
 def templates() -> None:
     pass
@@ -272,7 +358,7 @@ def server_of(account: Account) -> Server:
     from mailwatch.mailbox import Server
 
     tls = None if account.is_plain else _tls(account.ca_file)
-    return Server(account.host, account.port, tls, account.user, account.password())
+    return Server(account.host, account.port, tls, account.user, account.password(), account.preset)
 
 
 _contexts: dict[Path | None, ssl.SSLContext] = {}
@@ -330,5 +416,8 @@ def _language(ctx: click.Context) -> Language:
 
 
 def _complain(faults: Iterable[Fault], language: Language) -> None:
+    from mailwatch import log
+
+    mark = "<3>" if log.is_journal() else ""
     for fault in faults:
-        click.echo(say_fault(fault, language), err=True)
+        click.echo(mark + say_fault(fault, language), err=True)

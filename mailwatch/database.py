@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import sqlite3
+import stat
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -126,11 +127,11 @@ class Database:
 
     @classmethod
     def open(cls, folder: Path, name: str = FILE_NAME) -> Database:
-        """Open or make the file in a state folder; nobody else can read either."""
+        """Open or make the file in a state folder; nobody else can read either, but a group that the folder is for."""
         path = folder / name
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            _make_for_group(path)
         except OSError as fault:
             raise StoreError("store.unwritable", path=path, why=fault.strerror) from None
         with _translated(path):
@@ -145,6 +146,8 @@ class Database:
     def open_to_read(cls, folder: Path) -> Database:
         """Open the file of a state folder without the right to change it, or to make it."""
         path = folder / FILE_NAME
+        if is_there(folder) and not os.access(path, os.R_OK):
+            raise StoreError("service.store_closed", path=path)
         with _translated(path):
             connection = sqlite3.connect(
                 f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY_SECONDS, isolation_level=None
@@ -304,6 +307,7 @@ class RunLock:
         path = folder / LOCK_NAME
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_for_group(path)
             self._file = path.open("a")
         except OSError as fault:
             raise StoreError("store.unwritable", path=path, why=fault.strerror) from None
@@ -316,6 +320,31 @@ class RunLock:
     def release(self) -> None:
         """Give the lock back."""
         self._file.close()
+
+
+def is_there(folder: Path) -> bool:
+    """Whether a state folder holds a store. Raises `StoreError` where that may not be known."""
+    path = folder / FILE_NAME
+    try:
+        return path.exists()
+    except PermissionError:
+        raise StoreError("service.store_closed", path=path) from None
+
+
+def _make_for_group(path: Path) -> None:
+    """Make the file where it is not there. Its group may read it in a folder that is open to its group alone (0750).
+
+    SQLite gives its journal the mode of the file.
+    """
+    folder = stat.S_IMODE(path.parent.stat().st_mode)
+    wanted = 0o640 if folder & stat.S_IRGRP and not folder & stat.S_IRWXO else 0o600
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        found = os.fstat(descriptor)
+        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != wanted:
+            os.fchmod(descriptor, wanted)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -332,6 +361,8 @@ def _translated(path: Path) -> Iterator[None]:
 
 def _error_key(fault: sqlite3.DatabaseError) -> str:
     name = getattr(fault, "sqlite_errorname", "") or ""
+    if name == "SQLITE_READONLY_ROLLBACK":
+        return "service.store_unfinished"
     if name.startswith("SQLITE_FULL"):
         return "store.full"
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

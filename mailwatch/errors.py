@@ -33,7 +33,9 @@ class MailwatchError(Exception):
     exit_code = 1
 
     def __init__(self, key: str, /, **fields: object) -> None:
-        self.fault = Fault(key, {name: str(value) for name, value in fields.items()})
+        self.fault = Fault(
+            key, {name: value if isinstance(value, Fault) else str(value) for name, value in fields.items()}
+        )
         super().__init__(f"{key} {self.fault.fields}")
 
     @property

@@ -5,12 +5,19 @@ Nothing out of a mail is ever logged but order IDs, and every value is escaped; 
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import sys
 import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 _ERROR, _WARNING, _NOTICE, _INFO = 3, 4, 5, 6
 _lock = threading.Lock()
 _is_muted = threading.Event()
+_is_json = threading.Event()
+_LONGEST = 300
 
 
 def mute() -> None:
@@ -18,20 +25,65 @@ def mute() -> None:
     _is_muted.set()
 
 
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Write nothing meanwhile: `init` says in its own words what happens."""
+    was_muted = _is_muted.is_set()
+    _is_muted.set()
+    try:
+        yield
+    finally:
+        if not was_muted:
+            _is_muted.clear()
+
+
+def as_json() -> None:
+    """From here on each event is one JSON object a line."""
+    _is_json.set()
+
+
+def is_journal() -> bool:
+    """Whether stderr is systemd's journal, which takes a `<priority>` off a line and keeps it (systemd.exec(5))."""
+    try:
+        where = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{where.st_dev}:{where.st_ino}"
+
+
 def _write(priority: int, event: str, **values: object) -> None:
-    """One line an event: `<priority>event key=value …` (sd-daemon(3) prefixes, only where nobody is looking)."""
+    """One line an event, with its priority in front (sd-daemon(3)) where it harms no reader."""
     if _is_muted.is_set():
         return
-    prefix = "" if sys.stderr.isatty() else f"<{priority}>"
-    line = " ".join([event, *(f"{name}={_escape(value)}" for name, value in values.items())])
+    if _is_json.is_set():
+        line, is_marked = _object(priority, event, values), is_journal()
+    else:
+        line = " ".join([event, *(f"{name}={_escape(value)}" for name, value in values.items())])
+        is_marked = not sys.stderr.isatty()
     with _lock:
-        print(prefix + line, file=sys.stderr, flush=True)  # noqa: T201 - this is the one place that writes the log
+        # This is the one place that writes the log.
+        print(f"<{priority}>{line}" if is_marked else line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _object(priority: int, event: str, values: dict[str, object]) -> str:
+    """`{"time": …, "priority": n, "event": …, …}`: numbers as numbers, the rest as texts."""
+    head = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "priority": priority, "event": event}
+    said = {
+        name: value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)[:_LONGEST]
+        for name, value in values.items()
+    }
+    return json.dumps({**head, **said})
 
 
 def _escape(value: object) -> str:
-    text = str(value)[:300]
+    text = str(value)[:_LONGEST]
     plain = text.isprintable() and not any(character in text for character in ' "=\\') and text != ""
     return text if plain else '"' + text.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
+
+
+def not_started(why: str) -> None:
+    """`run` can't begin: a wrong configuration, a store that can't be written, another `run`. In JSON only."""
+    _write(_ERROR, "not_started", why=why)
 
 
 def started(version: str, accounts: int, channels: int) -> None:

@@ -20,7 +20,7 @@ import imapclient
 from imapclient.exceptions import ProtocolError
 from imapclient.response_types import BodyData
 
-from mailwatch import connection, fetched, message
+from mailwatch import connection, fetched, message, providers
 from mailwatch.connection import Connection, LinkLost
 from mailwatch.errors import FolderMissing, LoginRefused, Unreachable
 from mailwatch.fetched import Headline
@@ -70,13 +70,17 @@ _UNREADABLE = "an answer that can't be read"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where and as whom to log in. `tls` None is plain text, which the configuration allows to loopback only."""
+    """Where and as whom to log in. `tls` None is plain text, which the configuration allows to loopback only.
+
+    `preset`: the mail service's key in providers.toml, or "".
+    """
 
     host: str
     port: int
     tls: ssl.SSLContext | None
     user: str
     password: Secret
+    preset: str = ""
 
 
 class Mailbox:
@@ -274,6 +278,8 @@ def _refusal(server: Server, why: str) -> LoginRefused | Unreachable:
         return Unreachable("mailbox.throttled", wait_seconds=int(asked[1]) / 1000, host=server.host, why=why)
     if _is_passing(why):
         return Unreachable("mailbox.busy", host=server.host, why=why)
+    if terms := providers.refusal(server.preset, server.host):
+        return LoginRefused("mailbox.login_refused_there", host=server.host, why=why, terms=terms)
     return LoginRefused("mailbox.login_refused", host=server.host, why=why)
 
 

@@ -12,7 +12,7 @@ from mailwatch.amazon import order_id
 from mailwatch.amazon.marketplace import order_page
 from mailwatch.catalogue import Language, say
 from mailwatch.config import Config
-from mailwatch.database import FILE_NAME
+from mailwatch.database import is_there
 from mailwatch.errors import Fault, MailwatchError, PassingError, UsageError
 from mailwatch.outbox import LAPSES_AFTER
 from mailwatch.request import State
@@ -129,7 +129,7 @@ def _is_known(request: StoredRequest, now: datetime) -> bool:
 
 
 def _with_store(folder: Path, work: Callable[[Store], _T], *, is_read: bool) -> _T:
-    if not (folder / FILE_NAME).exists():
+    if not is_there(folder):
         raise PassingError("status.no_run", path=folder)
     store = Store.open_to_read(folder) if is_read else Store.open(folder)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 from mailwatch import health
 from mailwatch.catalogue import Language, say, say_fault
 from mailwatch.config import Config
-from mailwatch.database import FILE_NAME, LOCK_NAME
+from mailwatch.database import LOCK_NAME, is_there
 from mailwatch.errors import Fault, PassingError
 from mailwatch.health import Health
 from mailwatch.store import Store
@@ -21,7 +21,7 @@ def look(config: Config, now: datetime) -> tuple[Health, tuple[Fault, ...]]:
     """What the store says, and why that is not well (empty where it is). Raises `PassingError` where no `run` has
     written a store, `StoreError` where it can't be read."""
     folder = config.watch.state_dir
-    if not (folder / FILE_NAME).exists():
+    if not is_there(folder):
         raise PassingError("status.no_run", path=folder)
     store = Store.open_to_read(folder)
     try:

@@ -25,7 +25,8 @@ SECTIONS = {key.partition(".")[0] for key in CATALOGUE}
 SOURCES = sorted(Path(mailwatch.__file__).parent.rglob("*.py"))
 TREES = {path.name: ast.parse(path.read_text("utf-8")) for path in SOURCES}
 # Words an error knows of itself, beside what its call gives: config's reader and the loader of templates add these.
-ADDED = {"config": {"key"}, "template": {"path"}}
+# `init` puts its question in the place of the key.
+ADDED = {"config": {"key"}, "template": {"path"}, "init": {"key"}}
 
 
 def placeholders(text: str) -> set[str]:
@@ -52,6 +53,19 @@ def patterns() -> set[str]:
             if re.match(rf"(?:{'|'.join(SECTIONS)})\\\.", pieces[0]):
                 found.add("".join(pieces))
     return found
+
+
+def endings() -> set[str]:
+    """What an f-string adds to another key: f"{fault.key}_over"."""
+    nodes = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    pairs = [(node.values[0], node.values[1]) for node in nodes if len(node.values) == 2]
+    return {
+        str(end.value)
+        for start, end in pairs
+        if isinstance(start, ast.FormattedValue)
+        and ast.unparse(start.value).endswith("key")
+        and isinstance(end, ast.Constant)
+    }
 
 
 def test_the_catalogue_is_what_say_knows() -> None:
@@ -99,6 +113,7 @@ def test_every_key_of_the_catalogue_is_used() -> None:
         if key not in names
         and not any(pattern.fullmatch(key) for pattern in built)
         and not (key.partition(".")[0] in of_a_section and key.partition(".")[2] in names)
+        and not any(key.endswith(end) and key.removesuffix(end) in CATALOGUE for end in endings())
     }
     assert unused == set()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from mailwatch import services, toml
+from mailwatch import providers, services, toml
 from mailwatch.amazon import template
 from mailwatch.amazon.template import Templates
 from mailwatch.catalogue import LANGUAGES, Language, preferred
@@ -20,6 +20,7 @@ from mailwatch.config.model import DEFAULT_SEND, KINDS, Account, Channel, Config
 from mailwatch.config.source import Source
 from mailwatch.config.values import Values, shown
 from mailwatch.errors import ConfigurationError, Fault
+from mailwatch.providers import Preset
 from mailwatch.request import Rollout, Rules
 from mailwatch.schedule import Hours
 from mailwatch.secret import Secret
@@ -32,6 +33,7 @@ _OWN_RECEIVERS = {"json", "jsons", "xml", "xmls", "form", "forms"}
 # An option with any other value is refused: apprise reads `disable`, `always` and more as yes or no.
 _YES = {"yes", "true", "1"}
 _NO = {"no", "false", "0"}
+_FOLDERS = ("INBOX", "\\Junk")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://\S", re.IGNORECASE)
 # apprise splits one text at commas and blanks into several services.
 _SCHEMES = re.compile(r"(?:^|[\s,])[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -43,9 +45,14 @@ def find(given: str | None, environment: Mapping[str, str]) -> Path:
     or exists; the user's own where none does."""
     if named := given or environment.get("MAILWATCH_CONFIG"):
         return Path(named)
-    own = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "mailwatch" / "config.toml"
+    own = own_path(environment)
     system = Path("/etc/mailwatch/config.toml")
     return system if not own.exists() and system.exists() else own
+
+
+def own_path(environment: Mapping[str, str]) -> Path:
+    """The file in the user's configuration folder, whether it is there or not."""
+    return Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "mailwatch" / "config.toml"
 
 
 def load(path: Path, environment: Mapping[str, str], *, with_passwords: bool = True) -> Config:
@@ -58,6 +65,13 @@ def load(path: Path, environment: Mapping[str, str], *, with_passwords: bool = T
     if reader.faults:
         raise ConfigurationError(reader.faults)
     return config
+
+
+def faults_at(data: dict[str, Any], where: str) -> list[Fault]:
+    """What `load` would say of one key of these sections, such as `accounts[1].host`; the other keys may be missing."""
+    reader = _Reader(data, Path("config.toml"), {}, with_passwords=False)
+    reader.config()
+    return [fault for fault in reader.faults if fault.fields.get("key") == where]
 
 
 def language_of(path: Path, environment: Mapping[str, str]) -> Language:
@@ -90,7 +104,7 @@ _WATCH_KEYS = {
 }  # fmt: skip
 _ACCOUNT_KEYS = {
     "name", "provider", "host", "port", "tls", "ca_file", "authserv_id", "received_by", "user", "folders", "seller",
-    *PASSWORD_KEYS,
+    "done_folder", *PASSWORD_KEYS,
 }  # fmt: skip
 _CHANNEL_KEYS = {"name", "send", "fallback_for", "monthly_limit", *URL_KEYS}
 _HEARTBEAT_KEYS = {"every", *URL_KEYS}
@@ -180,22 +194,32 @@ class _Reader(Values):
         if "password" in table:
             self.fault("config.password_inline", f"{where}password")
         preset = self._preset(table, where)
-        host = self.required({**preset, **table}, f"{where}host")
+        both = {**_defaults(preset), **table}
+        host = self.required(both, f"{where}host")
         is_plain = self.choice(table, f"{where}tls", ("implicit", "off"), "implicit") == "off"
         if is_plain and host and not _is_loopback(host):
             self.fault("config.plain_host", f"{where}tls", host=host)
         return Account(
             name=self.name(table, where),
             host=host,
-            port=self.whole(table, f"{where}port", 143 if is_plain else 993, 1, 65535),
+            port=self.whole(table, f"{where}port", 143 if is_plain else preset.port if preset else 993, 1, 65535),
             is_plain=is_plain,
             ca_file=self._ca_file(table, where),
-            provider=self._provider({**preset, **table}, where),
+            provider=self._provider(both, where),
             user=self.required(table, f"{where}user"),
-            folders=self.texts(table, f"{where}folders", ("INBOX", "\\Junk")),
+            folders=(folders := self.texts(table, f"{where}folders", preset.folders if preset else _FOLDERS)),
             seller=self.text(table, f"{where}seller", "shop"),
             password_source=self._password(table, where),
+            preset=preset.key if preset else "",
+            done_folder=self._done_folder(table, where, folders),
         )
+
+    def _done_folder(self, table: dict[str, Any], where: str, watched: tuple[str, ...]) -> str | None:
+        """A folder that is not watched: a request is done when its mail is moved there."""
+        name = self.text(table, f"{where}done_folder", "", may_be_empty=True)
+        if name and name.lower() in {folder.lower() for folder in watched}:
+            self.fault("config.done_is_watched", f"{where}done_folder", value=name)
+        return name or None
 
     def _ca_file(self, table: dict[str, Any], where: str) -> Path | None:
         path = self.existing(table, f"{where}ca_file")
@@ -219,19 +243,21 @@ class _Reader(Values):
         authserv_id = self.text(table, f"{where}authserv_id", "", may_be_empty=True)
         return Provider(authserv_id or None, self.texts(table, f"{where}received_by", ()))
 
-    def _preset(self, table: dict[str, Any], where: str) -> dict[str, Any]:
-        presets = toml.packaged("mailwatch", "providers.toml")
+    def _preset(self, table: dict[str, Any], where: str) -> Preset | None:
         name = self.text(table, f"{where}provider", "", may_be_empty=True)
-        if name and name not in presets:
-            self.fault("config.unknown_provider", f"{where}provider", value=name, known=", ".join(sorted(presets)))
-        found: dict[str, Any] = presets.get(name, {})
-        return found
+        preset = providers.presets().get(name)
+        if name and not preset:
+            known = sorted(key for key, each in providers.presets().items() if each.password_login)
+            self.fault("config.unknown_provider", f"{where}provider", value=name, known=", ".join(known))
+        if preset and not preset.password_login and "host" not in table:
+            self.fault("config.no_password_login", f"{where}provider", value=name)
+        return preset
 
     def _channel(self, table: dict[str, Any], where: str) -> Channel:
         self.known(table, _CHANNEL_KEYS, where)
         name = self.name(table, where)
         url = self._url(table, where)
-        if url.reveal() and (problem := _channel_problem(url.reveal())):
+        if url.reveal() and (problem := channel_problem(url.reveal())):
             self.fault(problem, f"{where}url")
         send = self.texts(table, f"{where}send", DEFAULT_SEND)
         for kind in send:
@@ -290,6 +316,14 @@ class _Reader(Values):
         return Path(self.environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "mailwatch"
 
 
+def _defaults(preset: Preset | None) -> dict[str, Any]:
+    """What a preset says in the place of the account's own keys."""
+    if preset is None:
+        return {}
+    said = {"host": preset.host, "authserv_id": preset.authserv_id, "received_by": list(preset.received_by)}
+    return {key: value for key, value in said.items() if value}
+
+
 def _split(url: str) -> SplitResult | None:
     """The parts of a URL, or None where it has none."""
     try:
@@ -314,7 +348,7 @@ def _holds_secret(url: str) -> bool:
     return parts is None or parts.scheme not in _OWN_RECEIVERS or bool(parts.query) or "@" in parts.netloc
 
 
-def _channel_problem(url: str) -> str | None:
+def channel_problem(url: str) -> str | None:
     """What of an apprise URL would break a promise (traps section 3); apprise itself reads it later, in `transport`."""
     parts = _split(url)
     if parts is None or not _SCHEME.match(url) or len(_SCHEMES.findall(url)) > 1:

@@ -42,7 +42,8 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One of `[[accounts]]`."""
+    """One of `[[accounts]]`. `preset` is the mail service's key in providers.toml, or ""; a request is done when its
+    mail is moved to `done_folder`."""
 
     name: str
     host: str
@@ -55,6 +56,7 @@ class Account:
     seller: str
     password_source: Source
     done_folder: str | None = None
+    preset: str = ""
 
     @property
     def watched(self) -> tuple[str, ...]:

@@ -17,7 +17,11 @@ _COMMAND_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a secret is: in a file, an environment variable, or the output of a command."""
+    """Where a secret is: in a file, an environment variable, or the output of a command.
+
+    A file named without a folder is first looked for among the service's credentials (systemd.exec(5), LoadCredential),
+    then beside the configuration.
+    """
 
     key: str
     kind: str
@@ -38,7 +42,7 @@ class Source:
 
     def _from_file(self) -> str:
         try:
-            path = self.folder / Path(self.place).expanduser()
+            path = self._credential() or self.folder / Path(self.place).expanduser()
             if path.is_file() and path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
                 raise self._fault("config.secret_open", path=path)
             return path.read_text("utf-8").strip("\r\n")
@@ -48,6 +52,14 @@ class Source:
             raise self._fault("config.secret_file", path=path, why="not UTF-8") from None
         except OSError as fault:
             raise self._fault("config.secret_file", path=path, why=fault.strerror) from None
+
+    def _credential(self) -> Path | None:
+        """The file of this name among those that the service manager hands to this service only, if it is there."""
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not folder or Path(self.place).name != self.place:
+            return None
+        path = Path(folder) / self.place
+        return path if path.is_file() else None
 
     def _from_environment(self) -> str:
         if self.place not in os.environ:

@@ -1,0 +1,1 @@
+"""By hand, not in CI: the service in a real systemd."""
