@@ -44,8 +44,10 @@ class Fares:
         """How a channel fares, and what is owed to it. A fault of its own is not counted as owed."""
         row = self._database.one("SELECT * FROM channel WHERE name = ?", name)
         owed = self._database.one(
-            "SELECT count(*) AS n, min(max(created_at, next_attempt)) AS oldest FROM outbox"
-            " WHERE channel = ? AND settled_at IS NULL AND about IS NOT ? AND next_attempt <= ?",
+            "SELECT count(*) AS n, min(CASE WHEN outcome = 'refused' THEN created_at"
+            " ELSE max(created_at, next_attempt) END) AS oldest FROM outbox"
+            " WHERE channel = ? AND settled_at IS NULL AND about IS NOT ?"
+            " AND (next_attempt <= ? OR outcome = 'refused')",
             *(name, f"channel/{name}", now.timestamp()),
         )
         count, oldest = (int(owed["n"]), _moment(owed["oldest"])) if owed else (0, None)

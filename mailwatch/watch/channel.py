@@ -65,6 +65,7 @@ class ChannelWorker:
                 delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
                 if isinstance(fault, StoreError):
                     delay = min(delay, retry.STORE_CAP)
+                    self._signals.store_faults[self.name] = fault
                     log.store_failed(self.name, why(fault), delay)
                 else:
                     log.worker_failed(self.name, fault, delay)
@@ -78,6 +79,7 @@ class ChannelWorker:
                 self._owed.clear()
                 self.progress.expect(_STEP_SECONDS)
                 seconds = self.step(store)
+                self._signals.store_faults.pop(self.name, None)
                 self.progress.rest()
                 self._clock.wait(self._owed, seconds)
         finally:
@@ -87,9 +89,11 @@ class ChannelWorker:
         """Send the alert that is due, if one is; the seconds until the next step."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         if self._wait_until is None:
-            # After a start: what was left of the wait that an earlier run had to keep.
-            held = store.outbox.fares.of(self.channel.name, now).not_before
-            left = (held - now).total_seconds() if held else 0.0
+            # After a start: what was left of the wait that an earlier run had to keep; but who starts us again may have
+            # mended a channel that refused for good.
+            fares = store.outbox.fares.of(self.channel.name, now)
+            is_mended = fares.last is not None and fares.last.result is Result.PERMANENT
+            left = (fares.not_before - now).total_seconds() if fares.not_before and not is_mended else 0.0
             self._wait_until = monotonic + min(max(left, 0.0), retry.SEND_PERMANENT)
         if monotonic < self._wait_until:
             return min(self._wait_until - monotonic, _LOOK_SECONDS)
@@ -145,7 +149,9 @@ def deliver(
         store.outbox.settle(entry, clock.now())
         order_id = entry.told.order_id if isinstance(entry.told, Alert) else None
         log.alert_sent(channel.name, str(entry.id), order_id or "-", entry.attempts + 1)
-        is_over = store.episodes.end(key, told_to, clock.now(), watch.quiet_until(clock.now()))
+        is_over = not store.outbox.has_refused(channel.name) and store.episodes.end(
+            key, told_to, clock.now(), watch.quiet_until(clock.now())
+        )
         if is_over:
             log.fault_over(key)
         return Delivered(outcome, is_news=is_over)
@@ -155,7 +161,7 @@ def deliver(
         return Delivered(outcome, delay)
     # A person must act: told on the others at once.
     fault = channel_fault(channel.name, outcome.cause or Cause.REFUSED)
-    is_new = store.episodes.begin(key, fault, told_to, clock.now())
+    is_new = store.episodes.begin(key, fault, told_to, clock.now(), is_dead=outcome.result is Result.PERMANENT)
     if is_new:
         log.fault_began(key, outcome.why)
     return Delivered(outcome, delay, is_news=is_new)
