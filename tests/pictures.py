@@ -102,7 +102,8 @@ CASES: tuple[tuple[str, Told], ...] = (
 
 _HEAD = """# 知らせの見え方 / What the alerts look like
 
-全角20文字幅の画面での見え方です。作り物の注文とメールの例です。`tests/pictures.py` が実際の文面から作り、テストが見張ります。
+全角20文字幅の画面での見え方です。作り物の注文とメールの例です。\
+`tests/pictures.py` が実際の文面から作り、テストが見張ります。
 Slack と LINE は同じ文面(長さの数え方だけが違う)、SMS は短い文面(日本語は1通70文字まで、2通分を超えない)です。
 
 As a screen 20 full-width columns wide shows them, made by `tests/pictures.py` from the texts themselves and guarded by

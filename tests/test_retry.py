@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import accumulate, pairwise
 
 import pytest
@@ -10,9 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailwatch import retry
+from mailwatch.services import Result
 
 Delay = Callable[[int, float], float]
-DELAYS = [(retry.reconnect_delay, 1.0, 300.0), (retry.send_delay, 5.0, 900.0)]
+DELAYS = [
+    (retry.reconnect_delay, 1.0, 300.0),
+    (partial(retry.send_delay, Result.PASSING), 5.0, 900.0),
+    (partial(retry.send_delay, Result.AMBIGUOUS), 15.0, 3600.0),
+]
 FAILURES, JITTER = st.integers(1, 10**9), st.floats(0, 1)
 
 
@@ -48,5 +54,18 @@ def test_a_refused_login_is_tried_six_times_in_the_first_hour_and_then_once_an_h
     assert all(sum(start <= at < start + 3600 for at in tries) <= 6 for start in tries)
 
 
-def test_a_channel_that_is_dead_for_good_is_tried_once_an_hour() -> None:
-    assert retry.SEND_PERMANENT == 3600.0
+@pytest.mark.parametrize("result", [Result.PERMANENT, Result.REFUSED])
+@given(failures=FAILURES, jitter=JITTER)
+@settings(max_examples=50)
+def test_what_only_a_person_can_mend_is_tried_once_an_hour(result: Result, failures: int, jitter: float) -> None:
+    """A dead channel, and an alert that is refused. Seen red with either result left out of the set."""
+    assert retry.send_delay(result, failures, jitter) == 3600.0
+
+
+def test_what_may_have_been_accepted_is_repeated_more_slowly_than_what_surely_was_not() -> None:
+    """Each repeat may be one too many. Seen red with AMBIGUOUS delayed as PASSING is."""
+    first_hour = {
+        result: sum(at < 3600 for at in accumulate(retry.send_delay(result, n, 0.0) for n in range(1, 100)))
+        for result in (Result.PASSING, Result.AMBIGUOUS)
+    }
+    assert first_hour[Result.AMBIGUOUS] <= 8 < first_hour[Result.PASSING]
