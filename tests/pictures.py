@@ -8,12 +8,12 @@ from __future__ import annotations
 import sys
 import unicodedata
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from mailwatch import texts
-from mailwatch.alert import Alert, Digest, FaultNews, MorningLine, Stage, TestAlert, Told
+from mailwatch.alert import Alert, Digest, DigestRow, FaultNews, MorningLine, Stage, TestAlert, Told
 from mailwatch.amazon.details import Item
 from mailwatch.errors import Fault
 from mailwatch.notice import Kind, Route
@@ -74,6 +74,13 @@ _LOGIN = Fault(
         "why": Fault("mailbox.login_refused", {"host": "imap.gmail.com", "why": "[AUTHENTICATIONFAILED]"}),
     },
 )
+_REBUILT = Fault("fault.rebuilt", {"why": "database disk image is malformed"})
+_ROWS = (
+    DigestRow(Kind.REQUEST, "503-1000003-2000003", _LATER),
+    DigestRow(Kind.WISH, "503-1000002-2000002", _AT),
+    DigestRow(Kind.POSSIBLE, None, _AT - timedelta(days=1), "shop / Junk / amazon.co.jp"),
+)
+_UNVERIFIED_ROWS = tuple(DigestRow(Kind.REQUEST, f"503-100000{n}-200000{n}", _AT) for n in (1, 2, 3))
 _DEAD = Fault("fault.channel", {"channel": "line", "why": Fault("channel.credentials")})
 
 CASES: tuple[tuple[str, Told], ...] = (
@@ -82,6 +89,7 @@ CASES: tuple[tuple[str, Told], ...] = (
     ("依頼、送信元を確認できない / A request of an unverified sender", _UNVERIFIED),
     ("依頼、同じ注文で再び / Asked again for the same order", replace(_REQUEST, why="asked again", asked=2)),
     ("依頼、再送の可能性 / May be a repeat", replace(_REQUEST, may_be_repeat=True)),
+    ("依頼、3日後に知らせる / Told three days late", replace(_REQUEST, told_at=_AT + timedelta(days=3))),
     ("相談 / A buyer's wish", _WISH),
     ("要確認、形式が未知 / A possible one", replace(_REQUEST, kind=Kind.POSSIBLE, reason=None)),
     ("要確認、注文番号なし / Without an order ID", _NO_ORDER),
@@ -91,7 +99,11 @@ CASES: tuple[tuple[str, Told], ...] = (
     ("監視の不調、毎朝 / … lasts", FaultNews(_LOGIN, Stage.LASTS, _AT)),
     ("監視の不調、終わり / … is over", FaultNews(_LOGIN, Stage.OVER, _AT)),
     ("監視の不調、通知先 / A dead channel, told on the others", FaultNews(_DEAD, Stage.BEGAN, _AT)),
-    ("まとめ / A digest", Digest(57, ("503-1000001-2000001", "503-1000002-2000002", "503-1000003-2000003"), _AT)),
+    ("監視の不調、作り直した記録 / A rebuilt store", FaultNews(_REBUILT, Stage.ONCE, _AT)),
+    ("まとめ、初めての見張り / The digest of a first start", Digest("first_start", 3, _ROWS, _AT)),
+    ("まとめ、見られない間のもの / … of an outage", Digest("outage", 3, _ROWS, _AT)),
+    ("まとめ、作り直した記録 / … of a rebuilt store", Digest("rebuilt", 3, _ROWS, _AT, may_be_repeat=True)),
+    ("まとめ、送信元を確認できない / … of unverified senders", Digest("unverified", 57, _UNVERIFIED_ROWS, _AT)),
     ("毎朝の一行 / The morning line", MorningLine(_AT, mails=312, known=2, open=1, missed=0, forged=3)),
     (
         "毎朝の一行、不調のとき / … when not all is well",
@@ -102,7 +114,7 @@ CASES: tuple[tuple[str, Told], ...] = (
 
 _HEAD = """# 知らせの見え方 / What the alerts look like
 
-全角20文字幅の画面での見え方です。作り物の注文とメールの例です。\
+全角20文字幅の画面での見え方です。作り物の注文とメールの例です。
 `tests/pictures.py` が実際の文面から作り、テストが見張ります。
 Slack と LINE は同じ文面(長さの数え方だけが違う)、SMS は短い文面(日本語は1通70文字まで、2通分を超えない)です。
 

@@ -703,7 +703,8 @@ def test_check_of_a_refused_login_says_what_to_check(server: ScriptedImap, tmp_p
     assert result.stdout.splitlines() == [
         first_line(path),
         "! Account shop: 127.0.0.1 refused the login ([AUTHENTICATIONFAILED] Authentication failed.). "
-        "Check user and password; many services want an app password.",
+        "Check user and password; many services want an app password. "
+        "Then run mailwatch check: the watching goes on at once.",
         *good(path),
         "1 things are not well.",
     ]
@@ -888,7 +889,7 @@ def test_a_disk_that_fills_up_while_scan_is_at_work_is_a_sentence_and_75(home: E
     # An empty store takes 84 KB and one with the samples 124 KB; a transaction's journal has to fit too.
     for number in range(200):
         put(tmp_path / "more" / f"{number}.eml", mails.by_notification(mails.order_id(number)))
-    with small_disk(tmp_path / "state", 144) as place, place.limit:
+    with small_disk(tmp_path / "state", 240) as place, place.limit:
         done = invoke(home, "scan", "--json", "--store", place.state, SAMPLES, tmp_path / "more")
     assert place.sentence.replace("mailwatch.sqlite", "mailwatch-scan.sqlite") in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -333,7 +333,6 @@ def with_a_limit(folder: Path) -> None:
         print(*((each.at - NOON - HOUR).total_seconds() for each in told))  # noqa: T201 - for the test
 
 
-@pytest.mark.xfail(strict=True, reason="`check_writable` writes no page more than there are, and nobody else tells")
 def test_a_store_that_cannot_grow_is_told_as_one_that_cannot_be_written(tmp_path: Path) -> None:
     """A disk is full long before a journal of 8 KB fails: no mail is recorded, and `check_writable` is content."""
     call = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import pathlib, test_faults;"

@@ -15,7 +15,6 @@ from mailwatch.services import Result
 
 Delay = Callable[[int, float], float]
 DELAYS = [
-    (retry.reconnect_delay, 1.0, 300.0),
     (partial(retry.send_delay, Result.PASSING), 5.0, 900.0),
     (partial(retry.send_delay, Result.AMBIGUOUS), 15.0, 3600.0),
 ]
@@ -29,7 +28,20 @@ def test_the_delay_doubles_to_its_cap_and_half_of_it_is_jitter(delay: Delay, fir
     assert (delay(1000, 1.0), delay(1000, 0.0)) == (cap, cap / 2)
 
 
-@pytest.mark.parametrize(("delay", "first", "cap"), DELAYS)
+def test_a_reconnect_grows_by_half_to_45_seconds_and_after_ten_minutes_to_five_minutes() -> None:
+    assert [retry.reconnect_delay(n, 1.0) for n in range(1, 4)] == [1.0, 1.5, 2.25]
+    assert [retry.reconnect_delay(n, 1.0) for n in (12, 22, 23, 1000)] == [45.0, 45.0, 300.0, 300.0]
+    assert retry.reconnect_delay(1000, 0.0) == 150.0
+
+
+def test_after_fifteen_seconds_without_a_server_the_next_attempt_comes_within_eight() -> None:
+    """Doubling, it came after up to 16 (reliability L4 wants 10). Seen red with a growth of 2."""
+    for jitter in (0.0, 0.5, 1.0):
+        times = [0.0, *accumulate(retry.reconnect_delay(n, jitter) for n in range(1, 12))]
+        assert min(at for at in times if at >= 15.0) <= 23.0
+
+
+@pytest.mark.parametrize(("delay", "first", "cap"), [*DELAYS, (retry.reconnect_delay, 1.0, 300.0)])
 @given(failures=FAILURES, jitter=JITTER)
 @settings(max_examples=100)
 def test_no_delay_is_ever_zero_or_above_its_cap(

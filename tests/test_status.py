@@ -169,7 +169,6 @@ def test_a_store_that_cannot_be_written_is_silent_at_once(
     assert beating.successes(held[1])[0] - held[1] <= timedelta(minutes=1)
 
 
-@pytest.mark.xfail(strict=True, reason="the first beat comes before the first search, and says /fail")
 @pytest.mark.parametrize("is_first", [True, False], ids=["first start", "after an hour"])
 def test_a_start_is_no_failure(tmp_path: Path, recorder: Recorder, is_first: bool) -> None:
     """Each restart would wake the one whom the outside service tells. The folders get two minutes, as elsewhere."""
@@ -282,7 +281,6 @@ def test_status_is_one_where_no_run_is_at_work_or_a_channel_is_dead_or_a_folder_
     assert found["channels"][1]["oldest_owed"]
 
 
-@pytest.mark.xfail(strict=True, reason="a lock that can't be opened counts as held")
 def test_status_of_a_store_that_was_put_back_without_its_lock_says_that_no_run_is_at_work(tmp_path: Path) -> None:
     """A backup holds the store alone; `run` has not started yet."""
     run, _ = of_now(tmp_path, channel("slack"))
@@ -353,7 +351,6 @@ def test_a_test_alert_that_is_refused_is_named_with_its_cause(
     assert rows(tmp_path, "SELECT 1 FROM outbox WHERE settled_at IS NULL AND alert ->> 'kind' = 'test'") == []
 
 
-@pytest.mark.xfail(strict=True, reason="without a `run` the fault's news are owed, and told when `run` starts")
 def test_a_check_without_a_run_leaves_nothing_to_tell_behind(
     tmp_path: Path, server: ScriptedImap, recorder: Recorder
 ) -> None:

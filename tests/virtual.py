@@ -45,7 +45,7 @@ NO_CONNECTION = Outcome(Result.PASSING, "ConnectTimeout", cause=Cause.NETWORK)
 NO_ANSWER = Outcome(Result.AMBIGUOUS, "no answer in 40 s", cause=Cause.SILENT)
 BEGAN, LASTS, OVER = (say(f"fault.{stage}", "en") for stage in ("began", "lasts", "over"))
 WELL, NOT_WELL = (say(f"morning.{how}", "en") for how in ("well", "not_well"))
-_DIGEST = say("digest.first", "en", n="|").partition("|")[2]
+_DIGEST = say("digest.first_unverified", "en", n="|").partition("|")[2]
 ORDER_ID = re.compile(r"\d{3}-\d{7}-\d{7}")
 # A worker that is called so often at one moment does not wait at all.
 _SPINS = 5_000

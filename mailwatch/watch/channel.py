@@ -89,11 +89,10 @@ class ChannelWorker:
         """Send the alert that is due, if one is; the seconds until the next step."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         if self._wait_until is None:
-            # After a start: what was left of the wait that an earlier run had to keep; but who starts us again may have
-            # mended a channel that refused for good.
-            fares = store.outbox.fares.of(self.channel.name, now)
-            is_mended = fares.last is not None and fares.last.result is Result.PERMANENT
-            left = (fares.not_before - now).total_seconds() if fares.not_before and not is_mended else 0.0
+            # After a start: what was left of the wait that an earlier run had to keep.
+            is_mended = store.outbox.fares.is_new_url(self.channel.name, self.channel.url)
+            held = None if is_mended else store.outbox.fares.of(self.channel.name, now).not_before
+            left = (held - now).total_seconds() if held else 0.0
             self._wait_until = monotonic + min(max(left, 0.0), retry.SEND_PERMANENT)
         if monotonic < self._wait_until:
             return min(self._wait_until - monotonic, _LOOK_SECONDS)
