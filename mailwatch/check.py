@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailwatch import mailbox, transport
+from mailwatch import mailbox, texts, transport
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Channel, Config
 from mailwatch.database import FILE_NAME, RunLock
@@ -23,7 +23,6 @@ from mailwatch.errors import Fault, MailwatchError, PassingError, StoreError
 from mailwatch.mailbox import Server
 from mailwatch.services import Cause, Outcome, Result
 from mailwatch.store import Store
-from mailwatch.watch.channel import deliver
 
 # A send may take its whole deadline, and the run at work looks every few seconds.
 _WAIT_SECONDS = 60.0
@@ -75,11 +74,16 @@ def test_alerts(config: Config) -> Iterator[Finding]:
 
 
 def _send(store: Store, config: Config, channel: Channel, key: uuid.UUID) -> Outcome | None:
-    """Nobody else is at work: send it ourselves."""
+    """Nobody else is at work: send it ourselves. One that fails is no news for the `run` to come."""
     entry = store.outbox.entry(key, Clock().now())
     if entry is None:
         return None
-    return deliver(store, config, channel, transport.sender(channel.url), entry, Clock()).outcome
+    text = texts.word(entry.told, channel.service.form, config.watch.language, config.watch.time_zone)
+    outcome = transport.sender(channel.url)(text, entry.id)
+    if outcome.result is Result.ACCEPTED:
+        store.outbox.begin_attempt(entry, Clock().now())
+        store.outbox.settle(entry, Clock().now())
+    return outcome
 
 
 def _wait(store: Store, channel: Channel, key: uuid.UUID) -> Outcome | None:

@@ -18,6 +18,7 @@ from mailwatch.errors import Fault
 from mailwatch.outbox import Outbox
 
 CHANNEL = "channel/"
+QUOTA = "quota/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,16 @@ class Episodes:
             for row in found
         )
 
-    def begin(self, key: str, fault: Fault, audience: Sequence[tuple[str, frozenset[str]]], now: datetime) -> bool:
-        """The fault is there: tell it where it is new; whether it is."""
+    def begin(
+        self,
+        key: str,
+        fault: Fault,
+        audience: Sequence[tuple[str, frozenset[str]]],
+        now: datetime,
+        *,
+        is_dead: bool = True,
+    ) -> bool:
+        """The fault is there: tell it where it is new; whether it is. `is_dead`: a channel takes nothing at all."""
         if self._database.one("SELECT 1 FROM fault WHERE key = ?", key):
             return False
         with self._database.transaction():
@@ -64,7 +73,8 @@ class Episodes:
                 episode = Episode(key, fault, now, now)
                 self._tell(episode, Stage.BEGAN, audience, now)
                 # What a dead channel is owed itself tries it, once an hour, and is right when it arrives.
-                self._tell_own(episode, audience, now)
+                if is_dead:
+                    self._tell_own(episode, audience, now)
         return bool(written.rowcount)
 
     def end(
@@ -116,7 +126,12 @@ class Episodes:
         now: datetime,
         hold_until: datetime | None = None,
     ) -> None:
-        names = [name for name, kinds in audience if "fault" in kinds and episode.key != CHANNEL + name]
+        own = {CHANNEL} if stage is not Stage.LASTS else {CHANNEL, QUOTA}
+        names = [
+            name for name, kinds in audience if "fault" in kinds and episode.key not in {what + name for what in own}
+        ]
+        if stage is Stage.LASTS:
+            self._outbox.supersede(episode.key, names, now)
         news = rows.news_out(FaultNews(episode.fault, stage, episode.began))
         self._outbox.owe(None, news, names, now, about=episode.key, hold_until=hold_until)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from mailwatch.database import Database
+from mailwatch.secret import Secret
 from mailwatch.services import Cause, Outcome, Result
 
 # The quotas of LINE and others are of the month in Japan.
@@ -44,8 +45,10 @@ class Fares:
         """How a channel fares, and what is owed to it. A fault of its own is not counted as owed."""
         row = self._database.one("SELECT * FROM channel WHERE name = ?", name)
         owed = self._database.one(
-            "SELECT count(*) AS n, min(max(created_at, next_attempt)) AS oldest FROM outbox"
-            " WHERE channel = ? AND settled_at IS NULL AND about IS NOT ? AND next_attempt <= ?",
+            "SELECT count(*) AS n, min(CASE WHEN outcome = 'refused' THEN created_at"
+            " ELSE max(created_at, next_attempt) END) AS oldest FROM outbox"
+            " WHERE channel = ? AND settled_at IS NULL AND about IS NOT ?"
+            " AND (next_attempt <= ? OR outcome = 'refused')",
             *(name, f"channel/{name}", now.timestamp()),
         )
         count, oldest = (int(owed["n"]), _moment(owed["oldest"])) if owed else (0, None)
@@ -63,6 +66,20 @@ class Fares:
             owed=count,
             oldest_owed=oldest,
         )
+
+    def is_new_url(self, name: str, url: Secret) -> bool:
+        """Whether the channel had another URL when it was last asked: who changed it has mended it. Only a keyed hash
+        of the URL is kept. In a transaction of its own."""
+        hashed = self._database.hash("url", name, url.reveal())
+        row = self._database.one("SELECT url FROM channel WHERE name = ?", name)
+        if row is not None and row["url"] == hashed:
+            return False
+        with self._database.transaction():
+            self._database.change(
+                "INSERT INTO channel (name, url) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET url = excluded.url",
+                *(name, hashed),
+            )
+        return True
 
     def began(self, name: str, now: datetime) -> None:
         """An attempt begins."""

@@ -10,7 +10,7 @@ import json
 import random
 import sqlite3
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -151,9 +151,11 @@ class Outbox:
         is_unsure = entry.is_unsure or outcome.result is Result.AMBIGUOUS
         with self._database.transaction():
             self._database.change(
-                "UPDATE outbox SET next_attempt = ?, outcome = ?, unsure = ? WHERE id = ?",
-                *(now.timestamp() + delay if is_alone else 0.0, outcome.result, int(is_unsure), str(entry.id)),
+                "UPDATE outbox SET outcome = ?, unsure = ? WHERE id = ?", outcome.result, int(is_unsure), str(entry.id)
             )
+            if is_alone:
+                query = "UPDATE outbox SET next_attempt = ? WHERE id = ?"
+                self._database.change(query, now.timestamp() + delay, str(entry.id))
             self.fares.failed(entry.channel, outcome, now, 0.0 if is_alone else delay)
         return 0.0 if is_alone else delay
 
@@ -172,11 +174,13 @@ class Outbox:
         since: datetime | None,
         *,
         kept: bool,
+        failing: Collection[str] = (),
     ) -> int:
         """Owe what `channel` owes to the first of `by` (name and kinds) that was not tried yet; how many rows.
 
         What it refused by itself, what it owes since `since` or longer (None: it does not fail), and with `kept`, where
-        the rest of the month is kept for them, all but verified requests.
+        the rest of the month is kept for them, all but verified requests. One after another: a second stand-in only
+        where all before it are `failing`.
         """
         waited = "max(created_at, next_attempt) <= ?"
         failed = self._database.all(
@@ -187,23 +191,37 @@ class Outbox:
         if not failed:
             return 0
         with self._database.transaction():
-            return sum(self._copy(row, by) for row in failed)
+            return sum(self._copy(row, by, failing) for row in failed)
 
-    def _copy(self, row: sqlite3.Row, by: Sequence[tuple[str, frozenset[str]]]) -> int:
+    def _copy(self, row: sqlite3.Row, by: Sequence[tuple[str, frozenset[str]]], failing: Collection[str]) -> int:
         root = row["root"] or row["id"]
-        tried = {each["channel"] for each in self._database.all("SELECT channel FROM outbox WHERE root = ?", root)}
+        group = self._database.all("SELECT * FROM outbox WHERE root = ? OR id = ?", root, root)
+        copies = [each for each in group if each["id"] not in {root, row["id"]}]
+        if any(each["channel"] not in failing and each["outcome"] != "refused" for each in copies):
+            return 0
+        tried = {each["channel"] for each in group}
         kind = json.loads(row["alert"])["kind"]
         name = next((name for name, kinds in by if name not in tried and _KIND_OF.get(kind, kind) in kinds), None)
-        still_owed = self._database.one("SELECT 1 FROM outbox WHERE id = ? AND settled_at IS NULL", row["id"])
-        if name is None or still_owed is None:
+        if name is None or all(each["settled_at"] for each in group):
             return 0
         self._database.change(
             "INSERT INTO outbox (id, channel, request, alert, created_at, next_attempt, unsure, root, about)"
             " VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)",
-            *(str(uuid.uuid4()), name, row["request"], row["alert"], row["created_at"], row["unsure"], root),
-            row["about"],
+            *(str(uuid.uuid4()), name, row["request"], row["alert"], row["created_at"]),
+            *(max(each["unsure"] for each in group), root, row["about"]),
         )
         return 1
+
+    def has_refused(self, channel: str) -> bool:
+        """Whether an alert is owed that the channel has refused by itself."""
+        query = "SELECT 1 FROM outbox WHERE channel = ? AND settled_at IS NULL AND outcome = 'refused'"
+        return self._database.one(query, channel) is not None
+
+    def supersede(self, about: str, channels: Iterable[str], now: datetime) -> None:
+        """Close the reminders of a fault that were not sent before the next one is owed; inside a transaction."""
+        for name in channels:
+            which = "channel = ? AND about = ? AND alert ->> 'stage' = 'lasts'"
+            self._close(which, "superseded", now, name, about)
 
     def close_removed_channels(self, names: Iterable[str], now: datetime) -> dict[str, int]:
         """Close what is owed to channels that left the configuration; how many rows of each."""
@@ -221,7 +239,7 @@ class Outbox:
         first = row["first_attempt"] or now.timestamp()
         # A stand-in's key is its own: it does not protect against what the first channel may have accepted.
         is_protected = row["attempts"] and row["root"] is None and 0 <= now.timestamp() - first < key_seconds
-        is_repeat = bool(row["unsure"]) and not is_protected
+        is_repeat = (bool(row["unsure"]) and not is_protected) or self._is_unsure_elsewhere(row)
         return OutboxEntry(
             id=uuid.UUID(row["id"]),
             channel=row["channel"],
@@ -231,6 +249,12 @@ class Outbox:
             root=row["root"] or row["id"],
             about=row["about"],
         )
+
+    def _is_unsure_elsewhere(self, row: sqlite3.Row) -> bool:
+        """Whether another channel that was tried for the same alert may have told it."""
+        root = row["root"] or row["id"]
+        query = "SELECT 1 FROM outbox WHERE (root = ? OR id = ?) AND id <> ? AND unsure = 1 AND attempts > 0"
+        return self._database.one(query, root, root, row["id"]) is not None
 
     def _readable(self, row: sqlite3.Row, now: datetime, is_repeat: bool) -> Told:
         """What is told; of a row that a failing disk has changed, that it can't be read: it must not hold the rest."""

@@ -95,6 +95,8 @@ def _is_running(config: Config) -> bool:
     try:
         with (config.watch.state_dir / LOCK_NAME).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
     except OSError:
         return True
     return False

@@ -10,7 +10,7 @@ import os
 import re
 import traceback
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from difflib import SequenceMatcher
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from mailwatch.config import Config
 from mailwatch.config import file as sections
 from mailwatch.errors import ConfigurationError
 from mailwatch.request import Rollout
+from mailwatch.schedule import Hours
 
 # apprise loads modules that warn of their own end.
 pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal:DeprecationWarning")
@@ -247,6 +248,12 @@ ACCOUNT, CHANNEL, WATCH = "[[accounts]]", "[[channels]]", "[watch]"
         (with_line(WATCH, "poll_seconds = 0x" + "f" * 9000), "watch.poll_seconds"),
         (with_line(WATCH, "poll_seconds = inf"), "watch.poll_seconds"),
         (with_line(WATCH, 'morning_line = "０８:００"'), "watch.morning_line"),
+        (with_line(WATCH, 'quiet_hours = "２２:00-07:00"'), "watch.quiet_hours"),
+        (with_line(WATCH, 'quiet_hours = "22:00"'), "watch.quiet_hours"),
+        (with_line(WATCH, 'quiet_hours = "22:00-22:00"'), "watch.quiet_hours"),
+        (with_line(WATCH, 'quiet_hours = "22:00-24:00"'), "watch.quiet_hours"),
+        (with_line(WATCH, 'quiet_hours = "22:00-07:00-08:00"'), "watch.quiet_hours"),
+        (with_line(WATCH, "quiet_hours = 22"), "watch.quiet_hours"),
         (with_line(WATCH, 'templates = "~no-such-user/t.toml"'), "watch.templates"),
         (with_line(WATCH, f'templates = "{"t" * 300}"'), "watch.templates"),
         (with_line(WATCH, 'time_zone = "Asia"'), "watch.time_zone"),
@@ -261,6 +268,19 @@ ACCOUNT, CHANNEL, WATCH = "[[accounts]]", "[[channels]]", "[watch]"
         (instead("port = 9", "port = 9.5"), "accounts[1].port"),
         (instead("json://127.0.0.1:9/", "slack://[T1JJ3T3L2"), "channels[1].url"),
         (instead("json://127.0.0.1:9/", "json://127.0.0.1:9/, slack://T1JJ3T3L2"), "channels[1].url"),
+        (instead("json://127.0.0.1:9/", "slack://xoxb-1-2-abcdefghijklmnopqrstuvwx"), "channels[1].url"),
+        (instead("json://127.0.0.1:9/", "https://hooks.slack.com/services/T1JJ3T3L2"), "channels[1].url"),
+        (instead("json://127.0.0.1:9/", "line://token"), "channels[1].url"),
+        (instead("json://127.0.0.1:9/", "line://token/my-line-id"), "channels[1].url"),
+        (instead("json://127.0.0.1:9/", "twilio://AC1:token@+15005550006"), "channels[1].url"),
+        (instead("json://127.0.0.1:9/", "twilio://AC1:token@+15005550006/110"), "channels[1].url"),
+        (
+            instead("json://127.0.0.1:9/", "twilio://AC1:token@+15005550006/+819012345678/+819012345679"),
+            "channels[1].url",
+        ),
+        (with_line(CHANNEL, "monthly_limit = -1"), "channels[1].monthly_limit"),
+        (with_line(CHANNEL, "monthly_limit = 0.5"), "channels[1].monthly_limit"),
+        (with_line(CHANNEL, 'monthly_limit = "200"'), "channels[1].monthly_limit"),
         (instead("9/", "9/?verify=disable"), "channels[1].url"),
         (instead("9/", "9/?verify=%6eo"), "channels[1].url"),
         (instead("9/", "9/?optional=enable"), "channels[1].url"),
@@ -311,11 +331,49 @@ def test_what_is_not_given_has_the_value_of_the_design(folder: Path) -> None:
     loaded = load(put(folder, GOOD))
     watch, account, channel = loaded.watch, loaded.accounts[0], loaded.channels[0]
     assert (watch.lookback, watch.poll_seconds, watch.idle_seconds) == (timedelta(days=14), 60, 60)
-    assert (watch.language, watch.time_zone.key, watch.morning_line) == ("ja", "Asia/Tokyo", "08:00")
+    assert (watch.language, watch.time_zone.key) == ("ja", "Asia/Tokyo")
+    assert (watch.morning_line, watch.quiet_hours) == (time(8, 0), None)
     assert (loaded.rules.merge_within, loaded.rules.rollout) == (timedelta(hours=72), Rollout(date(2022, 6, 6), 14))
     assert (account.folders, account.seller, account.provider.authserv_id) == (("INBOX", "\\Junk"), "shop", None)
     assert channel.send == {"request", "wish", "possible", "unreadable", "fault", "digest"}
-    assert (channel.fallback_for, loaded.heartbeat) == ((), None)
+    assert (channel.fallback_for, channel.monthly_limit, loaded.heartbeat) == ((), 0, None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "morning_line", "quiet_hours"),
+    [
+        ('morning_line = ""\nquiet_hours = ""', None, None),
+        ('morning_line = "23:59"', time(23, 59), None),
+        ('quiet_hours = "22:00-07:00"', time(8, 0), Hours(time(22, 0), time(7, 0))),
+        ('quiet_hours = " 00:00 - 06:30 "', time(8, 0), Hours(time(0, 0), time(6, 30))),
+    ],
+)
+def test_times_of_day_are_read_and_an_empty_one_is_none(
+    lines: str, morning_line: time | None, quiet_hours: Hours | None, folder: Path
+) -> None:
+    watch = load(put(folder, with_line(WATCH, lines))).watch
+    assert (watch.morning_line, watch.quiet_hours) == (morning_line, quiet_hours)
+
+
+@pytest.mark.parametrize(
+    ("url", "line", "limit"),
+    [
+        ("json://127.0.0.1:9/", "", 0),
+        ("line://token/U0123456789", "", 200),
+        ("line://token/U0123456789", "monthly_limit = 0", 0),
+        ("json://127.0.0.1:9/", "monthly_limit = 40", 40),
+    ],
+)
+def test_only_line_has_a_monthly_limit_where_none_is_given(url: str, line: str, limit: int, folder: Path) -> None:
+    content = instead("json://127.0.0.1:9/", url).replace(CHANNEL, f"{CHANNEL}\n{line}")
+    assert load(put(folder, content)).channels[0].monthly_limit == limit
+
+
+def test_a_stand_in_is_owed_in_the_first_place_only_what_no_other_channel_is_sent(folder: Path) -> None:
+    """`audience`: the rest comes to it when another fails. Planted fault: the stand-in's own kinds whole: red."""
+    more = 'send = ["request"]\n[[channels]]\nname = "sms"\nurl = "json://127.0.0.1:9/"\n'
+    loaded = load(put(folder, GOOD + more + 'send = ["request", "wish"]\nfallback_for = ["hook"]\n'))
+    assert config.audience(loaded.channels) == (("hook", frozenset({"request"})), ("sms", frozenset({"wish"})))
 
 
 @pytest.mark.parametrize(("tls", "port"), [("", 993), ('tls = "off"\n', 143)])
@@ -472,6 +530,18 @@ SECRETS: dict[str, Callable[[Path], str]] = {
     "url of an unknown kind": lambda folder: instead("json://127.0.0.1:9/", f"slak://{CANARY}"),
     "url that lacks something": lambda folder: instead("json://127.0.0.1:9/", f"slack://{CANARY}"),
     "url that cannot be split": lambda folder: instead("json://127.0.0.1:9/", f"slack://[{CANARY}"),
+    "url of Slack with two channels": lambda folder: instead("json://127.0.0.1:9/", f"slack://xoxb-{CANARY}/#a/#b"),
+    "url as Slack prints it": lambda folder: instead(
+        "json://127.0.0.1:9/", f"https://hooks.slack.com/services/{CANARY}"
+    ),
+    "url of LINE without a recipient": lambda folder: instead("json://127.0.0.1:9/", f"line://{CANARY}"),
+    "url of LINE with a wrong recipient": lambda folder: instead("json://127.0.0.1:9/", f"line://{CANARY}/{CANARY}"),
+    "url of Twilio without a number": lambda folder: instead(
+        "json://127.0.0.1:9/", f"twilio://AC1:{CANARY}@+15005550006"
+    ),
+    "url of Twilio with a wrong number": lambda folder: instead(
+        "json://127.0.0.1:9/", f"twilio://AC1:{CANARY}@+15005550006/{CANARY}"
+    ),
     "url with a forbidden option": lambda folder: instead("9/", f"9/{CANARY}?verify=no"),
     "url with user and password": lambda folder: instead("127.0.0.1:9/", f"me:{CANARY}@127.0.0.1:9/"),
     "url that is a number": lambda folder: instead('"json://127.0.0.1:9/"', f'["{CANARY}"]'),

@@ -18,6 +18,7 @@ from mailwatch.amazon import order_id, template
 from mailwatch.amazon.details import Item
 from mailwatch.notice import Kind, Notice, Route
 from mailwatch.request import NOTHING, Rules, decide
+from mailwatch.services import Form
 from mailwatch.trust import Provider, Trust
 
 ID, OTHER = "249-1234567-7654321", "503-1111111-2222222"
@@ -475,8 +476,8 @@ def test_any_bytes_give_notices_a_decision_and_a_text(raw: bytes, provider: Prov
         assert each.is_told or not decision.alerts
         json.dumps([each.reason, [item.title for item in each.items]], ensure_ascii=False).encode()
         if decision.alerts:
-            text = texts.alert(_alert(each, decision.why), "ja", ZoneInfo("Asia/Tokyo"))
-            assert all(line.isprintable() for line in (text.title, *text.body.split("\n")))
+            told = [texts.word(_alert(each, decision.why), form, "ja", ZoneInfo("Asia/Tokyo")) for form in Form]
+            assert all(line.isprintable() for text in told for line in text.whole.split("\n"))
 
 
 def _alert(about: Notice, why: str) -> Alert:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import accumulate, pairwise
 
 import pytest
@@ -10,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailwatch import retry
+from mailwatch.services import Result
 
 Delay = Callable[[int, float], float]
-DELAYS = [(retry.reconnect_delay, 1.0, 300.0), (retry.send_delay, 5.0, 900.0)]
+DELAYS = [
+    (partial(retry.send_delay, Result.PASSING), 5.0, 900.0),
+    (partial(retry.send_delay, Result.AMBIGUOUS), 15.0, 3600.0),
+]
 FAILURES, JITTER = st.integers(1, 10**9), st.floats(0, 1)
 
 
@@ -23,7 +28,20 @@ def test_the_delay_doubles_to_its_cap_and_half_of_it_is_jitter(delay: Delay, fir
     assert (delay(1000, 1.0), delay(1000, 0.0)) == (cap, cap / 2)
 
 
-@pytest.mark.parametrize(("delay", "first", "cap"), DELAYS)
+def test_a_reconnect_grows_by_half_to_45_seconds_and_after_ten_minutes_to_five_minutes() -> None:
+    assert [retry.reconnect_delay(n, 1.0) for n in range(1, 4)] == [1.0, 1.5, 2.25]
+    assert [retry.reconnect_delay(n, 1.0) for n in (12, 22, 23, 1000)] == [45.0, 45.0, 300.0, 300.0]
+    assert retry.reconnect_delay(1000, 0.0) == 150.0
+
+
+def test_after_fifteen_seconds_without_a_server_the_next_attempt_comes_within_eight() -> None:
+    """Doubling, it came after up to 16 (reliability L4 wants 10). Seen red with a growth of 2."""
+    for jitter in (0.0, 0.5, 1.0):
+        times = [0.0, *accumulate(retry.reconnect_delay(n, jitter) for n in range(1, 12))]
+        assert min(at for at in times if at >= 15.0) <= 23.0
+
+
+@pytest.mark.parametrize(("delay", "first", "cap"), [*DELAYS, (retry.reconnect_delay, 1.0, 300.0)])
 @given(failures=FAILURES, jitter=JITTER)
 @settings(max_examples=100)
 def test_no_delay_is_ever_zero_or_above_its_cap(
@@ -48,5 +66,18 @@ def test_a_refused_login_is_tried_six_times_in_the_first_hour_and_then_once_an_h
     assert all(sum(start <= at < start + 3600 for at in tries) <= 6 for start in tries)
 
 
-def test_a_channel_that_is_dead_for_good_is_tried_once_an_hour() -> None:
-    assert retry.SEND_PERMANENT == 3600.0
+@pytest.mark.parametrize("result", [Result.PERMANENT, Result.REFUSED])
+@given(failures=FAILURES, jitter=JITTER)
+@settings(max_examples=50)
+def test_what_only_a_person_can_mend_is_tried_once_an_hour(result: Result, failures: int, jitter: float) -> None:
+    """A dead channel, and an alert that is refused. Seen red with either result left out of the set."""
+    assert retry.send_delay(result, failures, jitter) == 3600.0
+
+
+def test_what_may_have_been_accepted_is_repeated_more_slowly_than_what_surely_was_not() -> None:
+    """Each repeat may be one too many. Seen red with AMBIGUOUS delayed as PASSING is."""
+    first_hour = {
+        result: sum(at < 3600 for at in accumulate(retry.send_delay(result, n, 0.0) for n in range(1, 100)))
+        for result in (Result.PASSING, Result.AMBIGUOUS)
+    }
+    assert first_hour[Result.AMBIGUOUS] <= 8 < first_hour[Result.PASSING]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import sqlite3
 import stat
 import threading
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,17 +18,21 @@ from pathlib import Path
 import mails
 import pytest
 
+from mailwatch import database
+from mailwatch.alert import Alert
 from mailwatch.amazon.details import Item
 from mailwatch.database import FILE_NAME, SCHEMA_VERSION, Database, RunLock
 from mailwatch.errors import PassingError, StoreError
 from mailwatch.notice import Kind, Notice, Route
 from mailwatch.outbox import OutboxEntry
 from mailwatch.request import Action, Rules, State
+from mailwatch.services import Outcome, Result
 from mailwatch.store import MailIdentity, Reading, Recorded, Store
 from mailwatch.trust import Trust
 
 NOON = datetime(2022, 8, 8, 12, 0, tzinfo=UTC)  # outside the roll-out window
 RULES = Rules()
+HOUR = 3600.0
 ALL = [("slack", frozenset({"request", "wish", "possible", "unreadable"}))]
 ONE, TWO, THREE = (mails.order_id(number) for number in (1, 2, 3))
 _uid = itertools.count(1)
@@ -67,6 +73,12 @@ def due(store: Store, at: datetime = NOON, channel: str = "slack") -> OutboxEntr
     entry = store.outbox.due(channel, at)
     assert entry is not None
     return entry
+
+
+def told(entry: OutboxEntry) -> Alert:
+    """What is told, which here is always the alert of a mail."""
+    assert isinstance(entry.told, Alert)
+    return entry.told
 
 
 def count(folder: Path, table: str) -> int:
@@ -111,7 +123,7 @@ def test_what_is_recorded_is_there_for_another_process(store: Store, tmp_path: P
     record(store, notice())
     with closing(Store.open(tmp_path)) as other:
         assert [each.order_id for each in other.requests()] == [ONE]
-        assert due(other).alert.order_id == ONE
+        assert told(due(other)).order_id == ONE
         assert set(other.seen("shop", "INBOX", 7)) == set(store.seen("shop", "INBOX", 7))
 
 
@@ -230,70 +242,137 @@ def test_an_attempt_that_was_begun_and_never_settled_makes_the_next_one_unsure(s
     """The process was killed in the middle of the send. Planted fault: begin_attempt writes no mark: red."""
     record(store, notice())
     first = due(store)
-    assert (first.is_unsure, first.alert.may_be_repeat, first.attempts) == (False, False, 0)
-    store.outbox.begin_attempt(first)
+    assert (first.is_unsure, told(first).may_be_repeat, first.attempts) == (False, False, 0)
+    store.outbox.begin_attempt(first, NOON)
     second = due(store)
-    assert (second.is_unsure, second.alert.may_be_repeat, second.attempts) == (True, True, 1)
+    assert (second.is_unsure, told(second).may_be_repeat, second.attempts) == (True, True, 1)
     assert second.id == first.id
 
 
-@pytest.mark.parametrize(("outcome", "is_unsure"), [("passing", False), ("permanent", False), ("ambiguous", True)])
+@pytest.mark.parametrize(
+    ("result", "is_unsure"),
+    [(Result.PASSING, False), (Result.REFUSED, False), (Result.PERMANENT, False), (Result.AMBIGUOUS, True)],
+)
 def test_only_an_answer_that_never_came_makes_the_next_attempt_unsure(
-    store: Store, outcome: str, is_unsure: bool
+    store: Store, result: Result, is_unsure: bool
 ) -> None:
-    """Planted fault: postpone leaves begin_attempt's mark: red for 500 and 403."""
+    """Planted fault: postpone leaves begin_attempt's mark: red for 500, 400 and 403."""
     record(store, notice())
     entry = due(store)
-    store.outbox.begin_attempt(entry)
-    store.outbox.postpone(entry, outcome, NOON)
-    assert due(store, NOON + timedelta(hours=2)).alert.may_be_repeat is is_unsure
+    store.outbox.begin_attempt(entry, NOON)
+    store.outbox.postpone(entry, Outcome(result), NOON)
+    assert told(due(store, NOON + timedelta(hours=2))).may_be_repeat is is_unsure
 
 
 def test_an_alert_once_unsure_stays_unsure_whatever_is_answered_later(store: Store) -> None:
     record(store, notice())
     at = NOON
-    for outcome in ("ambiguous", "passing", "permanent"):
+    for result in (Result.AMBIGUOUS, Result.PASSING, Result.REFUSED, Result.PERMANENT):
         entry = due(store, at)
-        store.outbox.begin_attempt(entry)
-        store.outbox.postpone(entry, outcome, at)
+        store.outbox.begin_attempt(entry, at)
+        store.outbox.postpone(entry, Outcome(result), at)
         at += timedelta(hours=2)
-    assert due(store, at).alert.may_be_repeat
+    assert told(due(store, at)).may_be_repeat
 
 
-def test_a_passing_failure_holds_what_is_behind_it_and_keeps_the_order(store: Store) -> None:
-    """Planted fault: any row whose time has come goes first: red."""
+@pytest.mark.parametrize(
+    ("hours", "key_seconds", "may_be_repeat"), [(1, 0, True), (1, 24 * HOUR, False), (25, 24 * HOUR, True)]
+)
+def test_a_repeat_that_its_key_keeps_from_being_delivered_twice_is_not_marked(
+    store: Store, hours: float, key_seconds: float, may_be_repeat: bool
+) -> None:
+    """LINE's retry key holds for 24 hours from the first attempt. Planted fault: counted from the last attempt: red
+    for the one after 25 hours."""
+    record(store, notice())
+    for at in (NOON, NOON + timedelta(hours=hours - 0.5)):
+        entry = due(store, at)
+        store.outbox.begin_attempt(entry, at)
+        store.outbox.postpone(entry, Outcome(Result.AMBIGUOUS), at)
+    again = store.outbox.due("slack", NOON + timedelta(hours=hours), key_seconds=key_seconds)
+    assert again is not None
+    assert again.is_unsure
+    assert told(again).may_be_repeat is may_be_repeat
+
+
+@pytest.mark.parametrize("result", [Result.PASSING, Result.AMBIGUOUS, Result.PERMANENT])
+def test_a_failure_of_the_channel_keeps_the_order_and_says_until_when_the_channel_waits(
+    store: Store, result: Result
+) -> None:
+    """The row is the next all the time; that the worker waits is test_watch's. Planted fault: any row whose time has
+    come goes first, and the failed one gets a time of its own: red."""
     for order in (ONE, TWO):
         record(store, notice(order))
     entry = due(store)
-    store.outbox.begin_attempt(entry)
-    delay = store.outbox.postpone(entry, "passing", NOON)
-    assert store.outbox.due("slack", NOON + timedelta(seconds=delay / 2)) is None
-    assert due(store, NOON + timedelta(seconds=delay + 1)).alert.order_id == ONE
+    store.outbox.begin_attempt(entry, NOON)
+    delay = store.outbox.postpone(entry, Outcome(result), NOON)
+    assert delay > 0
+    not_before = store.outbox.fares.of("slack", NOON).not_before
+    assert not_before is not None
+    assert abs((not_before - NOON).total_seconds() - delay) < 0.001
+    for seconds in (0.0, delay / 2, delay + 1, 48 * HOUR):
+        assert told(due(store, NOON + timedelta(seconds=seconds))).order_id == ONE
 
 
-def test_what_is_refused_for_good_waits_alone_and_comes_again_within_an_hour(store: Store) -> None:
+def test_a_channel_that_is_dead_for_good_waits_an_hour_with_all_that_it_is_owed(store: Store) -> None:
+    """A wrong token: the next alert would be refused as well. Seen red with PERMANENT delayed as PASSING is."""
     for order in (ONE, TWO):
         record(store, notice(order))
-    store.outbox.postpone(due(store), "permanent", NOON)
-    assert due(store).alert.order_id == TWO
+    store.outbox.begin_attempt(due(store), NOON)
+    assert store.outbox.postpone(due(store), Outcome(Result.PERMANENT), NOON) == HOUR
+    assert store.outbox.fares.of("slack", NOON).not_before == NOON + timedelta(hours=1)
+
+
+def test_what_is_refused_by_itself_waits_alone_and_comes_again_after_an_hour(store: Store) -> None:
+    """A 400 is of the alert, not of the channel. Planted fault: a refusal holds the line as a passing failure does:
+    red."""
+    for order in (ONE, TWO):
+        record(store, notice(order))
+    store.outbox.begin_attempt(due(store), NOON)
+    assert store.outbox.postpone(due(store), Outcome(Result.REFUSED), NOON) == 0.0
+    assert store.outbox.fares.of("slack", NOON).not_before is None
+    assert told(due(store)).order_id == TWO
     store.outbox.settle(due(store), NOON)
     assert store.outbox.due("slack", NOON) is None
-    assert due(store, NOON + timedelta(minutes=61)).alert.order_id == ONE
+    assert store.outbox.due("slack", NOON + timedelta(minutes=59)) is None
+    assert store.outbox.next_due("slack") == NOON + timedelta(hours=1)
+    assert told(due(store, NOON + timedelta(minutes=61))).order_id == ONE
 
 
 def test_a_retry_after_is_the_least_delay(store: Store) -> None:
     record(store, notice())
-    assert store.outbox.postpone(due(store), "passing", NOON, 777.0) == 777.0
-    assert store.outbox.due("slack", NOON + timedelta(seconds=776)) is None
-    assert due(store, NOON + timedelta(seconds=778))
+    store.outbox.begin_attempt(due(store), NOON)
+    assert store.outbox.postpone(due(store), Outcome(Result.PASSING, "HTTP 429", 777.0), NOON) == 777.0
+    assert store.outbox.fares.of("slack", NOON).not_before == NOON + timedelta(seconds=777)
 
 
-def test_the_next_look_is_when_the_first_of_the_line_is_due(store: Store) -> None:
-    """Else a worker with a queue behind a failing alert looks ten times a second."""
-    for order in (ONE, TWO):
-        record(store, notice(order))
-    store.outbox.postpone(due(store), "passing", NOON, 600.0)
-    assert store.outbox.next_due("slack") == NOON + timedelta(seconds=600)
+def test_a_retry_after_of_a_refused_alert_is_the_least_delay_of_that_alert(store: Store) -> None:
+    record(store, notice())
+    store.outbox.begin_attempt(due(store), NOON)
+    store.outbox.postpone(due(store), Outcome(Result.REFUSED, "HTTP 400", 7200.0), NOON)
+    assert store.outbox.due("slack", NOON + timedelta(minutes=119)) is None
+    assert due(store, NOON + timedelta(minutes=121))
+
+
+@pytest.mark.parametrize("days", [3, 400])
+def test_a_clock_that_jumps_back_makes_no_alert_wait_for_years(store: Store, days: int) -> None:
+    """A row that is held until then is not held at all. Planted fault: `_DUE` without its second half: red."""
+    record(store, notice())
+    store.outbox.begin_attempt(due(store), NOON)
+    store.outbox.postpone(due(store), Outcome(Result.REFUSED), NOON)
+    assert due(store, NOON - timedelta(days=days))
+
+
+def test_what_the_quiet_hours_hold_waits_for_their_end_and_a_request_does_not(store: Store) -> None:
+    """Planted fault: `hold_until` for every kind: red."""
+    end = NOON + timedelta(hours=8)
+    store.record(reading(notice(ONE, Kind.POSSIBLE)), RULES, ALL, NOON, end)
+    for order, kind in ((TWO, Kind.REQUEST), (THREE, Kind.WISH)):
+        store.record(reading(notice(order, kind)), RULES, ALL, NOON, end)
+        assert told(due(store)).order_id == order
+        store.outbox.settle(due(store), NOON)
+    assert store.outbox.due("slack", end - timedelta(seconds=1)) is None
+    assert store.outbox.next_due("slack") == end
+    assert told(due(store, end)).order_id == ONE
 
 
 def test_what_is_owed_to_a_channel_that_left_is_closed_and_forgotten(store: Store, tmp_path: Path) -> None:
@@ -329,10 +408,10 @@ def test_a_settled_alert_leaves_not_a_byte_of_what_it_said_in_the_file(store: St
     assert b"CANARY-REASON" in bytes_of(tmp_path)
     for number, _ in enumerate(orders):
         entry = due(store, NOON + timedelta(hours=number))
-        assert entry.alert.excerpt == "CANARY-EXCERPT" if number < 24 else True
-        store.outbox.begin_attempt(entry)
+        assert told(entry).excerpt == "CANARY-EXCERPT" if number < 24 else True
+        store.outbox.begin_attempt(entry, NOON + timedelta(hours=number))
         if number % 7 == 0:
-            store.outbox.postpone(entry, "permanent", NOON + timedelta(hours=number))
+            store.outbox.postpone(entry, Outcome(Result.REFUSED), NOON + timedelta(hours=number))
             entry = due(store, NOON + timedelta(hours=number))
         store.outbox.settle(entry, NOON + timedelta(hours=number))
     while left := store.outbox.due("slack", NOON + timedelta(days=9)):
@@ -345,7 +424,7 @@ def test_a_settled_alert_leaves_not_a_byte_of_what_it_said_in_the_file(store: St
 def test_an_attempt_after_24_hours_goes_without_reason_and_excerpt(store: Store, hours: float, is_told: bool) -> None:
     """Planted fault: the age is not looked at: red."""
     record(store, canaries(ONE))
-    alert = due(store, NOON + timedelta(hours=hours)).alert
+    alert = told(due(store, NOON + timedelta(hours=hours)))
     assert ((alert.reason is not None), (alert.excerpt is not None)) == (is_told, is_told)
     assert alert.order_id == ONE
 
@@ -368,7 +447,7 @@ def test_no_text_of_an_unverified_mail_is_stored_even_while_it_is_owed(store: St
     """Planted fault: `_facts` looks at no trust: red."""
     record(store, replace(canaries(ONE), trust=Trust.UNVERIFIED))
     assert b"CANARY" not in bytes_of(tmp_path)
-    alert = due(store).alert
+    alert = told(due(store))
     assert (alert.reason, alert.excerpt, alert.ship_by, alert.items) == (None, None, None, ())
 
 
@@ -469,6 +548,99 @@ def test_a_store_of_a_newer_mailwatch_is_refused_untouched(tmp_path: Path) -> No
     assert refused(tmp_path).fault.key == "store.newer"
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+def of_version_1(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store as the first version left it: its schema, and rows as it wrote them."""
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "SCHEMA_VERSION", 1)
+        with closing(Database.open(folder)):
+            pass
+    facts = {
+        "kind": "wish", "why": "first of its order", "trust": "verified", "seller": "shop", "order_id": ONE,
+        "marketplace": "JP", "received": int(NOON.timestamp()), "account": "shop", "folder": "INBOX", "items": "[]",
+        "also_mentioned": [], "reason": None, "excerpt": "キャンセルできますか", "order_date": None, "ship_by": None,
+        "sender_domain": "amazon.co.jp",
+    }  # fmt: skip
+    at = NOON.timestamp()
+    with closing(sqlite3.connect(folder / FILE_NAME)) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+        old.execute("INSERT INTO folder VALUES ('shop', 'INBOX', 7, 3, 'idle', ?, 41)", [at])
+        old.execute("INSERT INTO mail VALUES ('shop', 'INBOX', 7, 4, ?, 1000)", [int(at)])
+        old.execute(
+            "INSERT INTO request VALUES (5, x'AB', 'shop', ?, 'JP', 'wish', 'verified', 'open', ?, 2, '[]')",
+            [ONE, int(at)],
+        )
+        old.execute(
+            "INSERT INTO sighting VALUES (9, 5, ?, 'wish', 'verified', 'message', '[]', 'shop', 'INBOX', 'open')",
+            [int(at)],
+        )
+        # never tried; killed in the middle of an attempt; refused for good; accepted
+        for order, attempts, unsure, wait, outcome, settled in (
+            (ONE, 0, 0, 0, None, None),
+            (TWO, 1, 1, 0, None, None),
+            (THREE, 1, 0, 3600, "permanent", None),
+            (ONE, 1, 1, 0, "accepted", at),
+        ):
+            alert = "{}" if settled else json.dumps({**facts, "order_id": order}, ensure_ascii=False)
+            old.execute(
+                "INSERT INTO outbox (id, channel, request, alert, created_at, next_attempt, attempts, unsure, outcome,"
+                " settled_at) VALUES (?, 'slack', 5, ?, ?, ?, ?, ?, ?, ?)",
+                [str(uuid.uuid4()), alert, at, at + wait, attempts, unsure, outcome, settled],
+            )
+        old.execute("INSERT INTO channel VALUES ('slack', ?)", [at])
+        old.commit()
+
+
+def test_a_store_of_the_first_version_is_brought_up_and_what_it_owes_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted faults: the second migration makes the outbox anew, or drops `unsure`: red each."""
+    of_version_1(tmp_path, monkeypatch)
+    with closing(Store.open(tmp_path)) as store:
+        version = store._database.one("PRAGMA user_version")
+        assert version is not None
+        assert version[0] == SCHEMA_VERSION
+        first = due(store)
+        assert (told(first).order_id, told(first).asked, first.attempts) == (ONE, 2, 0)
+        assert (told(first).excerpt, told(first).may_be_repeat) == ("キャンセルできますか", False)
+        assert len(told(first).sightings) == told(first).open_requests == 1
+        store.outbox.begin_attempt(first, NOON)
+        store.outbox.settle(first, NOON)
+        killed = due(store)
+        assert (told(killed).order_id, told(killed).may_be_repeat, killed.attempts) == (TWO, True, 1)
+        store.outbox.settle(killed, NOON)
+        assert store.outbox.due("slack", NOON) is None
+        assert told(due(store, NOON + timedelta(minutes=61))).order_id == THREE
+
+
+def test_a_store_of_the_first_version_keeps_what_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mail that was seen is not told again. Planted fault: the migration fills `mail` anew: red."""
+    of_version_1(tmp_path, monkeypatch)
+    with closing(Store.open(tmp_path)) as store:
+        assert store.seen("shop", "INBOX", 7) == {4: {(int(NOON.timestamp()), 1000)}}
+        [folder] = store.folders()
+        assert (folder.folder, folder.mode, folder.last_good_search, folder.mails_seen) == ("INBOX", "idle", NOON, 41)
+        fares = store.outbox.fares.of("slack", NOON)
+        assert (fares.last_success, fares.owed, fares.not_before, fares.failures) == (NOON, 2, None, 0)
+        assert store.episodes.open() == ()
+        assert record(store, notice(mails.order_id(77))) == [Action.OPEN]
+
+
+def test_a_migration_that_fails_in_the_middle_leaves_the_old_version_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted fault: the statements of a step each in a transaction of their own: red."""
+    of_version_1(tmp_path, monkeypatch)
+    with monkeypatch.context() as patch:
+        broken = {**database._MIGRATIONS, 2: database._MIGRATIONS[2] + "CREATE TABLE counter (x TEXT);\n"}
+        patch.setattr(database, "_MIGRATIONS", broken)
+        assert refused(tmp_path).fault.key == "store.unwritable"
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+        assert "watched_as" not in {row[1] for row in old.execute("PRAGMA table_info(folder)")}
+    with closing(Store.open(tmp_path)) as store:
+        assert told(due(store)).order_id == ONE
 
 
 @pytest.mark.parametrize("damage", ["not a database at all" * 500, ""], ids=["another file", "holes"])

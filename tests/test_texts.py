@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailwatch import texts
-from mailwatch.alert import Alert
+from mailwatch.alert import Alert, Told
 from mailwatch.amazon.details import Item
 from mailwatch.catalogue import LANGUAGES, Language
 from mailwatch.notice import Kind, Route
 from mailwatch.request import Sighting
+from mailwatch.services import Form
 from mailwatch.trust import Trust
 
 ID = "249-1234567-7654321"
@@ -47,9 +48,16 @@ ALERT = Alert(
 )
 
 
-def shown(about: Alert, language: Language = "ja") -> str:
-    text = texts.alert(about, language, TOKYO)
-    return f"{text.title}\n{text.body}"
+DOUBT: dict[tuple[bool, Language], str] = {
+    (False, "ja"): "送信元は確認できません",
+    (False, "en"): "can't be confirmed",
+    (True, "ja"): "送信元未確認",
+    (True, "en"): "not verified",
+}
+
+
+def shown(about: Told, language: Language = "ja", form: Form = Form.CHAT) -> str:
+    return texts.word(about, form, language, TOKYO).whole
 
 
 def width(text: str) -> float:
@@ -111,6 +119,43 @@ def test_a_possible_repeat_is_marked() -> None:
     assert "再送の可能性" not in shown(ALERT)
 
 
+@pytest.mark.parametrize(
+    ("order_date", "ship_by", "warning"),
+    [
+        ("2022/06/07", "2022/06/10", None),
+        ("2022/05/26", "2022/06/10", None),  # 13 days before 6/8 in Japan
+        ("2022/05/25", "2022/06/10", "注文から14日"),
+        ("2022年4月1日(金)", None, "注文から68日"),
+        ("2022/06/07", "2022/06/08", None),
+        ("2022/06/07", "2022/06/07", "出荷期限を過ぎています"),
+        ("06/07/2021", "05/06/2022", None),  # nobody knows which is the month
+        ("いつか", "", None),
+    ],
+)
+def test_an_order_that_may_have_shipped_is_warned_of_before_it_is_refunded(
+    order_date: str, ship_by: str | None, warning: str | None
+) -> None:
+    """One seller nearly refunded a parcel that had arrived. Planted fault: the days counted from today: red."""
+    about = replace(ALERT, order_date=order_date, ship_by=ship_by)
+    lines = [line for line in shown(about).split("\n") if line.startswith("⚠")]
+    assert len(lines) == (warning is not None)
+    assert warning is None or warning in lines[0]
+    assert ("古い注文" in shown(about, form=Form.SMS)) is (warning is not None)
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_of_an_unverified_or_cancelled_order_no_such_warning_is_given(kind: Kind) -> None:
+    old = replace(ALERT, kind=kind, order_date="2022/01/01", ship_by="2022/01/02")
+    assert "⚠" not in shown(replace(old, trust=Trust.UNVERIFIED))
+    assert ("⚠" in shown(old)) is (kind is not Kind.CANCELLED)
+
+
+def test_a_wish_carries_a_reply_to_copy_with_a_day_to_answer() -> None:
+    reply = shown(replace(ALERT, kind=Kind.WISH)).split("\n")[-1]
+    assert "6月9日までに" in reply  # received on 6/8
+    assert "返信の文例" not in shown(ALERT)
+
+
 def test_both_routes_are_shown_with_the_first_time_of_each() -> None:
     later = AT.replace(hour=1)
     sightings = (
@@ -150,15 +195,20 @@ def test_nothing_of_an_unverified_mails_text_is_shown(kind: Kind, language: Lang
         ship_by=secret,
         excerpt=secret,
     )
-    text = shown(about, language)
-    assert secret not in text
-    assert PAGE in text
-    assert ("送信元は確認できません" if language == "ja" else "can't be confirmed") in text
+    for form in Form:
+        text = shown(about, language, form)
+        assert secret not in text
+        assert (PAGE in text) is (form is not Form.SMS)
+        assert DOUBT[form is Form.SMS, language] in text
 
 
 def test_a_verified_mail_carries_no_doubt() -> None:
-    assert "確認できません" not in shown(ALERT)
+    for (is_sms, language), words in DOUBT.items():
+        assert words not in shown(ALERT, language, Form.SMS if is_sms else Form.CHAT)
 
+
+# Characters of one and of two UTF-16 units, in any order; no lone surrogates, which `plain` has taken out.
+EMOJI = st.text(st.one_of(st.sampled_from("aあ🍣👨\u200d𠮷…"), st.characters(exclude_categories=["Cs"])), max_size=60)
 
 HOSTILE = [
     "a\r\nb\nc",
@@ -206,13 +256,14 @@ def hostile(value: str) -> Alert:
 
 
 def check_plain(about: Alert, language: Language) -> None:
-    text = shown(about, language)
-    for line in text.split("\n"):
-        assert line.isprintable(), ascii(line)
-        assert len(line) <= 400
-    text.encode("utf-8")
-    links = re.findall(r"(?i)[a-z][a-z0-9+.-]*://\S*|www\.\S*", text)
-    assert links == ([PAGE] if about.order_id else [])
+    for form in Form:
+        text = shown(about, language, form)
+        for line in text.split("\n"):
+            assert line.isprintable(), ascii(line)
+            assert len(line) <= 400
+        text.encode("utf-8")
+        links = re.findall(r"(?i)[a-z][a-z0-9+.-]*://\S*|www\.\S*", text)
+        assert links == ([PAGE] if about.order_id and form is not Form.SMS else [])
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=ascii)
@@ -260,6 +311,46 @@ def test_a_hostile_value_adds_no_line() -> None:
 @settings(max_examples=300)
 def test_any_value_in_any_field_is_plain_one_line_text_and_no_link(value: str) -> None:
     check_plain(hostile(value), "ja")
+
+
+# ---- how long a text is ----
+
+
+@given(EMOJI, st.integers(1, 60))
+@settings(max_examples=300)
+def test_a_cut_text_is_never_too_long_and_no_character_is_in_halves(text: str, limit: int) -> None:
+    """In UTF-16 units, as LINE and SMS count. Seen red with `cut` counting characters, and with it cutting the UTF-16
+    bytes (which splits a pair)."""
+    cut = texts.cut(text, limit)
+    assert texts.units(cut) <= limit
+    cut.encode("utf-8")  # half of a pair could not be
+    if texts.units(text) <= limit:
+        assert cut == text
+    else:
+        assert cut.endswith("…")
+        assert text.startswith(cut[:-1])
+        # Not a character more would have fitted.
+        assert texts.units(cut) + texts.units(text[len(cut) - 1]) > limit
+
+
+@pytest.mark.parametrize(
+    ("text", "units"), [("", 0), ("a", 1), ("あ", 1), ("𠮷野家", 4), ("🍣", 2), ("👨‍👩‍👧", 8), ("\ud83d", 1)]
+)
+def test_a_length_is_counted_in_utf_16_units(text: str, units: int) -> None:
+    assert texts.units(text) == units
+
+
+@given(EMOJI)
+@settings(max_examples=100)
+def test_the_units_of_a_text_are_those_of_its_characters(text: str) -> None:
+    assert texts.units(text) == sum(2 if ord(character) > 0xFFFF else 1 for character in text)
+
+
+@pytest.mark.parametrize(("units", "parts"), [(1, 1), (70, 1), (71, 2), (134, 2), (135, 3), (201, 3), (202, 4)])
+def test_a_joined_part_of_an_sms_holds_67_units_and_one_alone_70(units: int, parts: int) -> None:
+    """GSM 03.40. Seen red with 70 for the joined ones."""
+    assert texts.sms_parts("あ" * units) == parts
+    assert texts.sms_parts("🍣" * (units // 2) + "あ" * (units % 2)) == parts
 
 
 @given(st.text(max_size=300), st.integers(1, 200))

@@ -17,6 +17,8 @@ from mailwatch.texts.text import Text, at, plain
 from mailwatch.trust import Trust
 
 _SHOWN_ITEMS = 3
+_LIMIT = 1000
+_LIMITS_OF_VALUES = (120, 60, 30)
 _SPECIAL_WHY = ("verified now", "now official", "more items", "asked again")
 # An order this old was most likely shipped: one seller nearly refunded a parcel that had arrived (domain section 1).
 _OLD_DAYS = 14
@@ -25,7 +27,15 @@ _ANSWER_WITHIN = timedelta(days=1)
 
 
 def word(about: Alert, language: Language, zone: tzinfo) -> Text:
-    """The text of an alert, times in `zone`."""
+    """The text of an alert, times in `zone`: at most 1,000 characters, the values out of the mail cut as that needs."""
+    for limit in _LIMITS_OF_VALUES:
+        text = _word(about, language, zone, limit)
+        if len(text.whole) <= _LIMIT:
+            break
+    return text
+
+
+def _word(about: Alert, language: Language, zone: tzinfo, limit: int) -> Text:
     lines = [
         about.order_id or say("alert.no_order", language),
         *_late(about, language),
@@ -33,7 +43,7 @@ def word(about: Alert, language: Language, zone: tzinfo) -> Text:
         say(f"alert.do_{about.kind}", language),
         *old_order(about, language, zone),
         *_when(about, language, zone),
-        *_facts(about, language),
+        *_facts(about, language, limit),
         *_doubt(about, language, zone),
         *_link(about),
         say("alert.open_line", language, n=about.open_requests),
@@ -86,16 +96,16 @@ def _when(about: Alert, language: Language, zone: tzinfo) -> list[str]:
     return lines or [say("alert.received_line", language, at=at(about.received, zone))]
 
 
-def _facts(about: Alert, language: Language) -> list[str]:
+def _facts(about: Alert, language: Language, limit: int) -> list[str]:
     """What the mail says of the order; of an unverified mail nothing but order IDs (design section 3)."""
-    also = (
-        [say("alert.also_line", language, orders=", ".join(about.also_mentioned[:5]))] if about.also_mentioned else []
-    )
-    return [*_details(about, language), *also] if about.trust is Trust.VERIFIED else also
+    others = ", ".join(plain(each, 19) for each in about.also_mentioned[:5])
+    also = [say("alert.also_line", language, orders=others)] if others else []
+    return [*_details(about, language, limit), *also] if about.trust is Trust.VERIFIED else also
 
 
-def _details(about: Alert, language: Language) -> list[str]:
-    lines = [say("alert.item_line", language, item=_item(item, language)) for item in about.items[:_SHOWN_ITEMS]]
+def _details(about: Alert, language: Language, limit: int) -> list[str]:
+    items = (_item(item, language, limit // 2) for item in about.items[:_SHOWN_ITEMS])
+    lines = [say("alert.item_line", language, item=item) for item in items]
     for key, value in (
         ("reason", about.reason),
         ("order_date", about.order_date),
@@ -103,13 +113,13 @@ def _details(about: Alert, language: Language) -> list[str]:
         ("excerpt", about.excerpt),
     ):
         if value:
-            field = "date" if key in {"order_date", "ship_by"} else key
-            lines.append(say(f"alert.{key}_line", language, **{field: plain(value, 40 if field == "date" else 120)}))
+            field, most = ("date", limit // 3) if key in {"order_date", "ship_by"} else (key, limit)
+            lines.append(say(f"alert.{key}_line", language, **{field: plain(value, most)}))
     return lines
 
 
-def _item(item: Item, language: Language) -> str:
-    named = plain(item.title or item.asin or item.sku or "", 60)
+def _item(item: Item, language: Language, limit: int) -> str:
+    named = plain(item.title or item.asin or item.sku or "", limit)
     quantity = item.quantity if item.quantity and item.quantity > 1 else None
     return named + (say("alert.quantity", language, quantity=quantity) if quantity else "")
 
@@ -117,10 +127,10 @@ def _item(item: Item, language: Language) -> str:
 def _doubt(about: Alert, language: Language, zone: tzinfo) -> list[str]:
     lines = [] if about.trust is Trust.VERIFIED else [say("alert.unverified", language)]
     if about.order_id is None:
-        domain = plain(about.sender_domain or "") or say("alert.unknown_domain", language)
+        domain = plain(about.sender_domain or "", 60) or say("alert.unknown_domain", language)
         where = {
             "account": about.account,
-            "folder": plain(about.folder),
+            "folder": plain(about.folder, 60),
             "at": at(about.received, zone),
             "domain": domain.replace(".", " . "),
         }

@@ -9,7 +9,9 @@ from datetime import datetime, tzinfo
 
 _LIMIT_VALUE = 120
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_DOT_OF_A_HOST = re.compile(r"(?<=[0-9A-Za-z])\.(?=[A-Za-z]{2})|(?<=www)\.", re.IGNORECASE)
+# A dot between a letter, a digit or a dash and two letters of any script, or between the numbers of an IP address.
+_DOT_OF_A_HOST = re.compile(r"(?<=[\w-])\.(?=[^\W\d_]{2})|(?<=www)\.", re.IGNORECASE)
+_IP_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 # GSM 03.40: 140 bytes; UCS-2 takes two a unit, and a joined part gives six bytes to its header.
 _UNITS_ALONE = 70
 _UNITS_JOINED = 67
@@ -36,6 +38,7 @@ def plain(text: str, limit: int = _LIMIT_VALUE) -> str:
     kept = "".join(" " if c.isspace() else c for c in text if c in "\t\n" or unicodedata.category(c) not in _UNSEEN)
     one_line = re.sub(r"\s+", " ", kept).strip()
     no_link = _DOT_OF_A_HOST.sub("．", one_line.replace("://", ": "))
+    no_link = _IP_ADDRESS.sub(lambda found: found[0].replace(".", "．"), no_link)
     return no_link if len(no_link) <= limit else no_link[: limit - 1] + "…"
 
 

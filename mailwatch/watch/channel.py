@@ -65,6 +65,7 @@ class ChannelWorker:
                 delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
                 if isinstance(fault, StoreError):
                     delay = min(delay, retry.STORE_CAP)
+                    self._signals.store_faults[self.name] = fault
                     log.store_failed(self.name, why(fault), delay)
                 else:
                     log.worker_failed(self.name, fault, delay)
@@ -78,6 +79,7 @@ class ChannelWorker:
                 self._owed.clear()
                 self.progress.expect(_STEP_SECONDS)
                 seconds = self.step(store)
+                self._signals.store_faults.pop(self.name, None)
                 self.progress.rest(seconds)
                 self._clock.wait(self._owed, seconds)
         finally:
@@ -88,7 +90,8 @@ class ChannelWorker:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         if self._wait_until is None:
             # After a start: what was left of the wait that an earlier run had to keep.
-            held = store.outbox.fares.of(self.channel.name, now).not_before
+            is_mended = store.outbox.fares.is_new_url(self.channel.name, self.channel.url)
+            held = None if is_mended else store.outbox.fares.of(self.channel.name, now).not_before
             left = (held - now).total_seconds() if held else 0.0
             self._wait_until = monotonic + min(max(left, 0.0), retry.SEND_PERMANENT)
         if monotonic < self._wait_until:
@@ -145,7 +148,9 @@ def deliver(
         store.outbox.settle(entry, clock.now())
         order_id = entry.told.order_id if isinstance(entry.told, Alert) else None
         log.alert_sent(channel.name, str(entry.id), order_id or "-", entry.attempts + 1)
-        is_over = store.episodes.end(key, told_to, clock.now(), watch.quiet_until(clock.now()))
+        is_over = not store.outbox.has_refused(channel.name) and store.episodes.end(
+            key, told_to, clock.now(), watch.quiet_until(clock.now())
+        )
         if is_over:
             log.fault_over(key)
         return Delivered(outcome, is_news=is_over)
@@ -155,7 +160,7 @@ def deliver(
         return Delivered(outcome, delay)
     # A person must act: told on the others at once.
     fault = channel_fault(channel.name, outcome.cause or Cause.REFUSED)
-    is_new = store.episodes.begin(key, fault, told_to, clock.now())
+    is_new = store.episodes.begin(key, fault, told_to, clock.now(), is_dead=outcome.result is Result.PERMANENT)
     if is_new:
         log.fault_began(key, outcome.why)
     return Delivered(outcome, delay, is_news=is_new)

@@ -105,6 +105,8 @@ class FolderWorker:
 
     def _after(self, fault: MailwatchError) -> float:
         """Log a fault by its class; the delay that it asks for."""
+        if not isinstance(fault, StoreError):
+            self._signals.store_faults.pop(self.name, None)
         if isinstance(fault, LoginRefused):
             # The wait is the account's: `Logins` holds every folder of it.
             return 0.0
@@ -114,6 +116,7 @@ class FolderWorker:
         delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
         if isinstance(fault, StoreError):
             delay = min(delay, retry.STORE_CAP)
+            self._signals.store_faults[self.name] = fault
             log.store_failed(self.name, why(fault), delay)
         elif isinstance(fault, FolderMissing):
             delay = retry.FOLDER_MISSING
@@ -146,6 +149,7 @@ class FolderWorker:
             while not self._is_over:
                 self.progress.expect(_COMMANDS_SECONDS)
                 search.go()
+                self._signals.store_faults.pop(self.name, None)
                 if self._clock.monotonic() - began > _LIVED_SECONDS:
                     # Not at the connect: a link that dies young again and again would be made 17 times a second.
                     self._failures = 0

@@ -19,6 +19,9 @@ from mailwatch.store import Store
 from mailwatch.watch.oversight import slice_seconds, state_of
 from mailwatch.watch.signals import Progress, Signals, why
 
+# After a start the folders get this long for their first good search.
+_GRACE_SECONDS = 120.0
+_SOON_SECONDS = 15.0
 Ping = Callable[[Secret], Outcome]
 # Over the call's own deadline and the store's busy time-out: who is later hangs.
 _STEP_SECONDS = 120.0
@@ -36,6 +39,7 @@ class HeartbeatWorker:
         self._signals = signals
         self._clock = clock
         self._was_well = True
+        self._began = clock.monotonic()
         self._failures = 0
         self.progress = Progress(clock)
 
@@ -45,7 +49,7 @@ class HeartbeatWorker:
         while not self._signals.stop.is_set():
             try:
                 self.progress.expect(_STEP_SECONDS)
-                delay = every if self.beat() else min(every, 60.0)
+                delay = every if self.beat() else min(every, _SOON_SECONDS)
             except Exception as fault:  # noqa: BLE001 - the one broad except: a worker never dies
                 self._failures += 1
                 delay = retry.reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter
@@ -60,7 +64,8 @@ class HeartbeatWorker:
         except StoreError as fault:
             log.store_failed(self.name, why(fault), 60.0)
             is_well = False
-        if not is_well and not self._was_well:
+        is_early = self._clock.monotonic() - self._began < _GRACE_SECONDS
+        if not is_well and (is_early or not self._was_well):
             return False
         outcome = self._ping(self._heartbeat.url if is_well else _failure(self._heartbeat.url))
         self._failures = 0

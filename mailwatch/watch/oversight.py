@@ -59,6 +59,7 @@ class Oversight:
         self._looked_at = self._started, self._grace_from
         self._failures = 0
         self._forget_at = 0.0
+        self._failing: set[str] = set()
         self._store_fault = _StoreFault(config, sender_of, clock)
         self.progress = Progress(clock)
         # What the latest look saw: the health, or why the store could not be looked at.
@@ -103,12 +104,16 @@ class Oversight:
     def look(self, store: Store) -> float:
         """Look once; the seconds until the next look."""
         store.check_writable()
+        if self._signals.store_faults:
+            # A disk is full long before nothing at all can be written: whoever failed knows it.
+            raise next(iter(self._signals.store_faults.values()))
         now = self._clock.now()
         self._note_jumps(now)
         if self._store_fault.gone():
             self._grace_from = self._clock.monotonic()
         state = self.seen = state_of(store, self._config, now)
         self._folders(store, state.folders, now)
+        self._failing = {fares.name for fares in state.channels if _stand_in_since(fares, now) is not None}
         is_trouble = False
         for channel, fares in zip(self._config.channels, state.channels, strict=True):
             is_trouble |= self._channel(store, channel, fares, now)
@@ -162,11 +167,14 @@ class Oversight:
         if _is_dead(fares, now) and not self._is_grace:
             cause = fares.last.cause if fares.last else None
             self._began_fault(store, CHANNEL + channel.name, channel_fault(channel.name, cause or Cause.SILENT), now)
+        if fares.last and fares.last.result is Result.REFUSED and not store.outbox.has_refused(channel.name):
+            # What it refused was told elsewhere, and nothing else says that it does not work.
+            self._over(store, CHANNEL + channel.name, now)
         return fares.trying_since is not None and fares.owed > 0
 
     def _stand_in(self, store: Store, channel: Channel, now: datetime, since: datetime | None, *, kept: bool) -> None:
         by = [(other.name, other.send) for other in self._config.channels if channel.name in other.fallback_for]
-        if by and (rows := store.outbox.stand_in(channel.name, by, now, since, kept=kept)):
+        if by and (rows := store.outbox.stand_in(channel.name, by, now, since, kept=kept, failing=self._failing)):
             log.stood_in(channel.name, rows)
             self._signals.wake_channels()
 
@@ -286,7 +294,8 @@ def _stand_in_since(fares: ChannelState, now: datetime) -> datetime | None:
     is_held = fares.not_before is not None and now < fares.not_before
     if is_held and fares.last and fares.last.result is Result.PERMANENT:
         return now
-    return now - health.STAND_IN_AFTER
+    # What merely waits behind others of a channel that works is not late.
+    return now - health.STAND_IN_AFTER if now - fares.trying_since >= health.STAND_IN_AFTER else None
 
 
 def slice_seconds(config: Config) -> float:

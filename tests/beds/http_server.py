@@ -108,6 +108,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _body(self) -> bytes | None:
         length = int(self.headers.get("Content-Length") or 0)
         try:
+            # urllib3 talks to a proxy with Nagle's algorithm: a body waits 40 ms for the delayed ACK of its header.
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             body = self.rfile.read(length)
         except OSError:
             return None

@@ -1,0 +1,530 @@
+"""What goes on for days: dead channels, floods, faults that last, quiet hours, mornings. Real workers and a real store,
+over time that the test moves."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import mails
+import pytest
+from virtual import (
+    BEGAN,
+    LASTS,
+    NO_CONNECTION,
+    NOON,
+    NOT_WELL,
+    OVER,
+    WELL,
+    Phones,
+    Run,
+    VirtualClock,
+    channel,
+    configured,
+    status,
+)
+
+from mailwatch import status as status_command
+from mailwatch.database import RunLock
+from mailwatch.notice import Kind
+from mailwatch.services import Outcome
+from mailwatch.store import MailIdentity
+from mailwatch.trust import Trust
+
+ORDERS = [mails.order_id(number) for number in range(12_000)]
+ONE, TWO, THREE, FOUR = ORDERS[:4]
+NO_MORNING = "morning_line = ''"
+DAY = timedelta(days=1)
+# In Japan it is noon at the start: these are the next morning, 08:00, and the evening before it, 23:00.
+MORNING = NOON + timedelta(hours=20)
+NIGHT = NOON + timedelta(hours=11)
+REQUEST = "[Request] Cancellation request"
+Start = Callable[..., tuple[Run, Phones]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """A run with these channels at noon in Japan (or another time), and the other end of its channels."""
+
+    def begin(*sections: str, watch: str = NO_MORNING, at: datetime = NOON) -> tuple[Run, Phones]:
+        clock = VirtualClock(at)
+        phones = Phones(clock)
+        return Run(configured(tmp_path, *sections, watch=watch), phones, clock), phones
+
+    return begin
+
+
+def restarted(run: Run, phones: Phones) -> Run:
+    """The process ends, and another starts on the same store."""
+    run.close()
+    return Run(run.config, phones, run.clock)
+
+
+def why_not_well(run: Run) -> Counter[str]:
+    """What `status` says while the run is at work, as the contract's JSON says it too."""
+    lock = RunLock(run.config.watch.state_dir)
+    try:
+        state, why = status_command.look(run.config, run.clock.now())
+    finally:
+        lock.release()
+    shown = status_command.as_json(state, why)
+    assert shown["well"] is (not why)
+    assert len(shown["why"]) == len(why)
+    return Counter(fault.key for fault in why)
+
+
+# ---- all channels dead for two weeks ----
+
+
+@pytest.mark.parametrize("outcome", [status(401), status(500), NO_CONNECTION], ids=["401", "500", "no connection"])
+def test_after_two_weeks_without_any_channel_everything_is_told_once_and_in_order(
+    start: Start, outcome: Outcome
+) -> None:
+    """Planted faults: rows older than a week are dropped; the newest goes first; a refusal waits for a minute only: red
+    each."""
+    run, phones = start(channel("slack"), channel("other"), watch="morning_line = '08:00'")
+    phones.plans |= {"slack": outcome, "other": outcome}
+    run.record(ONE)
+    run.go_on(hours=6, pace=120)
+    tried_in_six_hours = len(phones.attempts("slack"))
+    run.go_on(hours=18, pace=3600)
+    for number in range(1, 14):
+        run.record(ORDERS[number], Kind.WISH if number % 3 else Kind.REQUEST)
+        run.go_on(days=1, pace=3600)
+        if number % 4 == 0:
+            assert why_not_well(run) == Counter({"fault.channel": 2, "fault.overdue": 2})
+            run = restarted(run, phones)
+    back = run.clock.now()
+    assert phones.accepted("slack") == phones.accepted("other") == []
+    assert 6 <= tried_in_six_hours <= (7 if outcome == status(401) else 60)
+    assert 14 * 20 <= len(phones.attempts("slack")) <= 14 * (25 if outcome == status(401) else 60)
+    phones.plans.clear()
+    run.go_on(hours=2, pace=60)
+    for name in ("slack", "other"):
+        assert phones.orders(name, back) == ORDERS[:14]
+        assert max(Counter(each.key for each in phones.accepted(name)).values()) == 1
+    assert run.owed() == 0
+    assert outcomes(run) == {"accepted"}
+    assert not why_not_well(run)
+
+
+def outcomes(run: Run) -> set[str]:
+    """What became of every row there ever was."""
+    return {row["outcome"] for row in run.store._database.all("SELECT DISTINCT outcome FROM outbox")}
+
+
+def test_a_refused_channel_is_tried_once_an_hour_across_restarts(start: Start) -> None:
+    """Planted faults: a new worker tries at once; the wait is not on disk: red each."""
+    run, phones = start(channel("slack"))
+    phones.plans["slack"] = status(401)
+    run.record(ONE)
+    for _ in range(36):
+        run.go_on(minutes=10, pace=60)
+        run = restarted(run, phones)
+    assert 6 <= len(phones.attempts("slack")) <= 7
+
+
+def test_what_is_owed_to_a_channel_that_left_is_closed_and_logged(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Planted fault: nothing is logged: red."""
+    run, phones = start(channel("slack"), channel("line", fallback_for=["slack"]), channel("gone"))
+    phones.plans |= {"slack": status(401), "line": status(401), "gone": status(401)}
+    for order in (ONE, TWO):
+        run.record(order)
+    run.go_on(minutes=1)
+    run.close()
+    phones.plans.clear()
+    capsys.readouterr()
+    again = Run(configured(tmp_path, channel("slack")), phones, run.clock)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "channel_removed" in line]
+    assert [re.sub(r"rows=\d+", "rows=N", line) for line in lines] == [
+        "<4>channel_removed channel=gone rows=N",
+        "<4>channel_removed channel=line rows=N",
+    ]
+    again.go_on(hours=2, pace=60)
+    assert phones.orders("slack") == [ONE, TWO]
+    assert again.owed() == 0
+    assert not why_not_well(again)
+
+
+# ---- a flood of look-alikes ----
+
+
+def test_ten_thousand_look_alikes_are_twenty_alerts_and_a_digest_and_hide_no_request(start: Start) -> None:
+    """Planted faults: no limit; every look gives a digest; a counted one passes for told; a verified request counts as
+    one of the hour's twenty: red each."""
+    run, phones = start(channel("slack"), channel("other"))
+    began = time.process_time()
+    genuine: dict[str, datetime] = {}
+
+    def is_asked(order: str) -> None:
+        genuine[order] = run.clock.now()
+        run.record(order)
+
+    for minute in range(10):
+        for number in range(1000):
+            run.record(ORDERS[minute * 1000 + number], trust=Trust.UNVERIFIED)
+        if minute == 5:
+            is_asked(ORDERS[11_000])
+            is_asked(ORDERS[5010])  # a look-alike that waits for the digest
+        run.go_on(minutes=1, pace=30)
+    run.go_on(minutes=2)
+    counted = digests(phones, "slack")[0]
+    assert ORDERS[7000] not in phones.came[-1].text.body
+    is_asked(ORDERS[7000])  # one that the digest only counted, six minutes after its look-alike
+    run.go_on(hours=20, pace=3600)
+    assert time.process_time() - began < 15
+    for name in ("slack", "other"):
+        assert phones.orders(name) == [*ORDERS[:20], *genuine]
+        assert digests(phones, name) == [counted]
+        at = {each.order: each.at for each in phones.accepted(name)}
+        assert all(at[order] - moment <= timedelta(seconds=1) for order, moment in genuine.items())
+    moment, number, named = counted
+    assert timedelta(minutes=10) <= moment - NOON <= timedelta(minutes=11)
+    assert (number, len(named)) == (10_000 - 20 - 1, 40)  # one was told singly before
+    assert run.owed() == 0
+
+
+def digests(phones: Phones, name: str) -> list[tuple[datetime, int, list[str]]]:
+    """The digests that were told: when, of how many, which are named; the rest is counted in its text."""
+    found = []
+    for each in phones.accepted(name):
+        if title := re.fullmatch(r"\[Please check\] (\d+) alerts of .*", each.text.title):
+            named = re.findall(r"^(\d{3}-\d{7}-\d{7}) ", each.text.body, re.MULTILINE)
+            rest = re.search(r"^and (\d+) more$", each.text.body, re.MULTILINE)
+            assert int(title[1]) == len(named) + (int(rest[1]) if rest else 0)
+            found.append((each.at, int(title[1]), named))
+    return found
+
+
+def test_a_flood_that_goes_on_is_a_digest_each_six_hours_and_every_look_alike_counts_once(start: Start) -> None:
+    """Planted fault: the digest takes the newest ten only: red."""
+    run, phones = start(channel("slack"))
+    recorded = 0
+    for _ in range(15 * 6):
+        for _ in range(6):
+            run.record(ORDERS[recorded], trust=Trust.UNVERIFIED)
+            recorded += 1
+        run.go_on(minutes=10, pace=300)
+        if recorded % 120 == 0:
+            run = restarted(run, phones)
+    run.go_on(hours=7, pace=600)
+    told = digests(phones, "slack")
+    assert 3 <= len(told) <= 5
+    assert all(late[0] - soon[0] >= timedelta(hours=6) for soon, late in itertools.pairwise(told))
+    singly = phones.orders("slack")
+    assert len(singly) == len(set(singly)) <= 20 * 16
+    assert len(singly) + sum(number for _, number, _ in told) == recorded
+    in_any_hour = [
+        sum(at <= each.at < at + timedelta(hours=1) for each in phones.accepted("slack") if each.order)
+        for at in (NOON + timedelta(minutes=10 * step) for step in range(15 * 6))
+    ]
+    assert max(in_any_hour) <= 20
+
+
+def test_a_look_alike_that_the_digest_named_was_told(start: Start) -> None:
+    """A verified mail soon after joins it, and a later one says that it is verified now."""
+    run, phones = start(channel("slack"))
+    for number in range(25):
+        run.record(ORDERS[number], trust=Trust.UNVERIFIED)
+    run.go_on(minutes=11)
+    assert digests(phones, "slack")[0][2] == ORDERS[20:25]
+    run.record(ORDERS[21])
+    run.go_on(minutes=10)
+    assert phones.orders("slack") == ORDERS[:20]
+    run.record(ORDERS[22])
+    run.go_on(minutes=1)
+    assert phones.orders("slack") == [*ORDERS[:20], ORDERS[22]]
+    assert "the sender is now confirmed" in phones.accepted("slack")[-1].text.body
+
+
+# ---- faults that last ----
+
+
+def stages(phones: Phones, name: str) -> list[str]:
+    """What a channel was told of the watching."""
+    return [title for title in phones.titles(name) if title in {BEGAN, LASTS, OVER, WELL, NOT_WELL}]
+
+
+SMS = channel("sms", send=["request", "fault"])
+
+
+def test_a_dead_channel_is_told_on_the_others_each_morning_and_once_when_it_is_back(start: Start) -> None:
+    """Planted faults: no look at what was begun before; the dead channel itself is told that it is dead; no reminder:
+    red each."""
+    run, phones = start(channel("slack"), channel("other"), SMS, watch="morning_line = '08:00'")
+    run.go_on(minutes=1)
+    phones.plans["other"] = status(403)
+    run.record(ONE)
+    for _ in range(10):
+        run.go_on(hours=7.2, pace=600)
+        run = restarted(run, phones)
+        run.record(TWO, Kind.WISH)
+    assert stages(phones, "slack") == [BEGAN, NOT_WELL, NOT_WELL, NOT_WELL]
+    assert stages(phones, "sms") == [BEGAN, LASTS, LASTS, LASTS]
+    told = [each for each in phones.accepted("slack") if each.text.title in {BEGAN, NOT_WELL}]
+    assert told[0].at - NOON <= timedelta(minutes=1, seconds=1)
+    assert all("channel other" in each.text.body for each in told)
+    phones.plans.clear()
+    run.go_on(hours=2, pace=60)
+    assert stages(phones, "slack")[4:] == stages(phones, "sms")[4:] == [OVER]
+    assert BEGAN not in phones.titles("other")
+    assert OVER in phones.titles("other")
+    run.go_on(until=NOON + 4 * DAY, pace=600)
+    assert stages(phones, "slack")[5:] == [WELL]
+    assert LASTS not in stages(phones, "sms")[5:]
+
+
+@pytest.mark.parametrize(("outcome", "minutes"), [(status(401), 1), (status(500), 20), (NO_CONNECTION, 20)])
+def test_a_channel_that_does_not_accept_for_15_minutes_is_told_as_dead(
+    start: Start, outcome: Outcome, minutes: int
+) -> None:
+    """Planted fault: only a refusal is told: red."""
+    run, phones = start(channel("slack"), channel("other"))
+    phones.plans["other"] = outcome
+    run.record(ONE)
+    run.go_on(minutes=minutes - 0.5 if minutes == 1 else 14)
+    assert phones.titles("slack").count(BEGAN) == (minutes == 1)
+    run.go_on(minutes=minutes)
+    assert phones.titles("slack").count(BEGAN) == 1
+
+
+def test_a_folder_without_a_good_search_for_15_minutes_is_told_and_once_when_it_is_over(start: Start) -> None:
+    """Planted faults: told again after a restart; 15 minutes counted anew after a restart; no news of the end: red
+    each."""
+    run, phones = start(channel("slack"), SMS, watch="morning_line = '08:00'")
+    run.go_on(minutes=5)
+    run.is_searching = False
+    run.go_on(minutes=14)
+    assert stages(phones, "slack") == []
+    run = restarted(run, phones)
+    run.is_searching = False
+    run.go_on(minutes=4)
+    assert stages(phones, "slack") == stages(phones, "sms") == [BEGAN]
+    assert "shop" in phones.accepted("slack")[0].text.body
+    assert "INBOX" in phones.accepted("slack")[0].text.body
+    for hour in (1, 18, 23, 25, 47):
+        run.go_on(until=NOON + timedelta(hours=hour), pace=600)
+        run = restarted(run, phones)
+        run.is_searching = False
+    assert stages(phones, "slack") == [BEGAN, NOT_WELL, NOT_WELL]
+    assert stages(phones, "sms") == [BEGAN, LASTS, LASTS]
+    assert why_not_well(run)["fault.stale"] == 1
+    run.is_searching = True
+    run.go_on(minutes=2)
+    assert stages(phones, "slack")[3:] == stages(phones, "sms")[3:] == [OVER]
+    assert not why_not_well(run)
+    run.go_on(until=NOON + 3 * DAY, pace=600)
+    assert stages(phones, "slack")[4:] == [WELL]
+    assert stages(phones, "sms")[4:] == []
+
+
+def test_a_short_gap_in_the_searches_is_nobody_s_business(start: Start) -> None:
+    """Nor a computer that slept: it gets two minutes to search."""
+    run, phones = start(channel("slack"))
+    run.go_on(minutes=5)
+    run.is_searching = False
+    run.go_on(minutes=14)
+    run.is_searching = True
+    run.go_on(minutes=5)
+    run.clock.jump(timedelta(hours=9))
+    run.go_on(minutes=5)
+    run.close()
+    run.clock.move(timedelta(hours=3).total_seconds())
+    run = Run(run.config, phones, run.clock)
+    run.go_on(minutes=5)
+    assert phones.came == []
+
+
+def test_a_folder_that_was_never_searched_is_told_after_15_minutes_too(start: Start) -> None:
+    run, phones = start(channel("slack"))
+    run.is_searching = False
+    run.go_on(minutes=14)
+    assert stages(phones, "slack") == []
+    run.go_on(minutes=2)
+    assert stages(phones, "slack") == [BEGAN]
+
+
+# ---- quiet hours ----
+
+QUIET = "morning_line = '06:30'\nquiet_hours = '22:00-07:00'"
+SEND = ["request", "wish", "possible", "unreadable", "cancelled", "fault", "digest"]
+END = NOON + timedelta(hours=19)  # 07:00
+
+
+def test_in_the_quiet_hours_only_requests_wishes_and_the_begin_of_a_fault_go_out(start: Start) -> None:
+    """Planted faults: everything is held; nothing is; the news that a fault is over is not held: red each."""
+    run, phones = start(channel("slack", send=SEND), watch=QUIET)
+    run.go_on(until=NIGHT, pace=600)
+    run.record(ONE, Kind.POSSIBLE)
+    run.record(None, Kind.UNREADABLE)
+    run.record(TWO, Kind.CANCELLED)
+    run.record(THREE, Kind.REQUEST)
+    run.record(FOUR, Kind.WISH)
+    for number in range(100, 125):
+        run.record(ORDERS[number], Kind.POSSIBLE, Trust.UNVERIFIED)
+    run.is_searching = False
+    run.go_on(minutes=20, pace=10)
+    run.is_searching = True
+    run.go_on(until=END - timedelta(seconds=1), pace=600)
+    night = [each.text.title for each in phones.accepted("slack", NIGHT)]
+    assert night == [REQUEST, "[Buyer asks] A buyer wants to cancel", BEGAN]
+    run.go_on(minutes=1)
+    day = phones.accepted("slack", END)
+    assert [each.order for each in day if each.order] == [ONE, TWO, *ORDERS[100:120]]
+    rest = [each.text.title for each in day if not each.order]
+    assert rest == [
+        "[Please check] An Amazon mail that can't be read",
+        "[Please check] 5 alerts of unconfirmed senders in one",
+        OVER,
+        WELL,
+    ]
+    assert run.owed() == 0
+
+
+def test_what_is_held_is_taken_by_no_stand_in_and_is_not_overdue(start: Start) -> None:
+    """Planted fault: a stand-in looks at no `next_attempt`: red."""
+    run, phones = start(channel("slack"), channel("other", fallback_for=["slack"]), watch=QUIET)
+    run.go_on(until=NIGHT, pace=600)
+    phones.plans["slack"] = status(500)
+    run.record(ONE, Kind.POSSIBLE)
+    run.record(TWO)
+    run.go_on(minutes=10)
+    assert phones.orders("other") == [TWO]
+    phones.plans.clear()
+    run.record(THREE)
+    run.go_on(minutes=10)
+    assert phones.orders("slack") == [THREE]
+    assert not why_not_well(run)
+    run.go_on(until=END + timedelta(minutes=1), pace=600)
+    assert phones.orders("slack") == [THREE, ONE]
+    assert phones.orders("other") == [TWO]
+
+
+def test_what_was_held_waits_45_seconds_from_the_end_of_the_hours_for_a_stand_in(start: Start) -> None:
+    run, phones = start(channel("slack"), channel("other", fallback_for=["slack"]), watch=QUIET)
+    run.go_on(until=NIGHT, pace=600)
+    run.record(ONE, Kind.POSSIBLE)
+    phones.plans["slack"] = status(500)
+    run.go_on(until=END, pace=600)
+    run.go_on(minutes=2)
+    assert phones.orders("other") == [ONE]
+    assert phones.accepted("other")[0].at - END >= timedelta(seconds=45)
+
+
+# ---- the morning line ----
+
+
+def mornings(phones: Phones) -> list[datetime]:
+    """When the morning line was told."""
+    return [each.at for each in phones.accepted("slack") if each.text.title in {WELL, NOT_WELL}]
+
+
+@pytest.mark.parametrize(
+    ("zone", "local", "first"),
+    [("Asia/Tokyo", "08:00", MORNING), ("Europe/London", "07:30", NOON + timedelta(hours=3.5))],
+)
+def test_the_morning_line_comes_once_each_morning_and_not_on_the_day_of_the_first_start(
+    start: Start, zone: str, local: str, first: datetime
+) -> None:
+    """Planted faults: the first start gives one at once; the time is taken as UTC; a restart repeats it: red each."""
+    run, phones = start(channel("slack"), watch=f"morning_line = '{local}'\ntime_zone = '{zone}'")
+    for _ in range(10):
+        run.go_on(hours=11, pace=600)
+        run = restarted(run, phones)
+    assert [at.replace(second=0) for at in mornings(phones)] == [
+        first + DAY * number for number in range(len(mornings(phones)))
+    ]
+    assert len(mornings(phones)) in {4, 5}
+    assert set(phones.titles("slack")) == {WELL}
+
+
+def test_in_summer_time_too_it_comes_at_the_time_on_the_wall(start: Start) -> None:
+    """London's clocks go back on 30 October 2022."""
+    run, phones = start(channel("slack"), watch="time_zone = 'Europe/London'", at=NOON.replace(month=10, day=27))
+    run.go_on(days=5, pace=600)
+    assert [at.hour for at in mornings(phones)] == [7, 7, 7, 8, 8]
+
+
+def test_the_morning_line_counts_what_came_since_the_last(start: Start) -> None:
+    """Planted faults: counts since the first start; copies count as known: red each."""
+    run, phones = start(channel("slack"), watch="morning_line = '08:00'")
+    run.go_on(minutes=1)
+    run.record(ONE)
+    run.record(TWO, Kind.WISH)
+    run.record(ONE)
+    run.record(THREE, Kind.POSSIBLE)
+    run.record(FOUR, trust=Trust.FORGED)
+    run.store.vanished(MailIdentity("shop", "INBOX", 1, 99_999, run.clock.now(), 1), is_last_try=False)
+    run.go_on(until=MORNING + timedelta(minutes=1), pace=600)
+    assert said(phones) == (
+        "Since 8/8 12:00: 5 mails seen, 2 requests and wishes, 2 open, 1 gone before they could be read, 1 forged"
+    )
+    run.record(ORDERS[5])
+    run.record(ONE, Kind.CANCELLED)
+    run.go_on(days=1, pace=600)
+    assert said(phones) == (
+        "Since 8/9 08:00: 2 mails seen, 1 requests and wishes, 2 open, 0 gone before they could be read, 0 forged"
+    )
+
+
+def said(phones: Phones) -> str:
+    """What the latest morning line counts."""
+    [line] = [each for each in phones.accepted("slack") if each.at == mornings(phones)[-1]]
+    assert line.text.title == WELL
+    return line.text.body
+
+
+def test_the_morning_line_says_what_is_not_well(start: Start) -> None:
+    """Planted fault: it looks at the episodes only: red for the link that was lost ten minutes before."""
+    run, phones = start(channel("slack"), watch="morning_line = '08:00'")
+    run.go_on(until=MORNING - timedelta(minutes=10), pace=600)
+    run.is_searching = False
+    run.go_on(minutes=11)
+    assert phones.titles("slack") == [NOT_WELL]
+    assert "INBOX" in phones.accepted("slack")[0].text.body
+
+
+def test_no_morning_line_where_none_is_wanted(start: Start) -> None:
+    """Reminders of what lasts come all the same."""
+    run, phones = start(channel("slack"), watch="morning_line = ''")
+    run.go_on(days=2, pace=600)
+    assert phones.came == []
+    run.is_searching = False
+    run.go_on(days=2, pace=600)
+    assert phones.titles("slack") == [BEGAN, LASTS, LASTS]
+    assert [each.at.hour for each in phones.accepted("slack")[1:]] == [23, 23]
+
+
+@pytest.mark.parametrize("is_searched", [True, False])
+def test_a_morning_without_a_run_is_made_up_for_once_after_the_start(start: Start, is_searched: bool) -> None:
+    """Nor is it said before the folders could be searched. Planted fault: only within the minute of 08:00: red."""
+    run, phones = start(channel("slack"), watch="morning_line = '08:00'")
+    run.go_on(hours=1, pace=60)
+    run.close()
+    run.clock.move(timedelta(days=3).total_seconds())
+    again = run.clock.now()
+    run = Run(run.config, phones, run.clock)
+    run.is_searching = is_searched
+    run.go_on(minutes=10)
+    run = restarted(run, phones)
+    run.is_searching = is_searched
+    run.go_on(hours=5, pace=600)
+    [at] = mornings(phones)
+    assert at - again <= timedelta(minutes=3)
+    assert phones.titles("slack").count(WELL if is_searched else NOT_WELL) == 1
+
+
+def test_a_clock_that_was_wrong_silences_no_morning(start: Start) -> None:
+    """A machine without a battery starts in any year. Planted fault: the last line's time is believed: red."""
+    run, phones = start(channel("slack"), watch="morning_line = '08:00'", at=NOON + 4000 * DAY)
+    run.go_on(minutes=5)
+    run.clock.jump(-4000 * DAY)
+    run.go_on(days=3, pace=600)
+    assert [at.replace(second=0) for at in mornings(phones)] == [MORNING, MORNING + DAY, MORNING + 2 * DAY]
