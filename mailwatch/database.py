@@ -78,6 +78,7 @@ _MIGRATIONS = {
     ALTER TABLE outbox ADD COLUMN root TEXT;
     ALTER TABLE outbox ADD COLUMN about TEXT;
     ALTER TABLE outbox ADD COLUMN first_attempt REAL;
+    UPDATE outbox SET next_attempt = 0 WHERE outcome IS NOT 'permanent';
     CREATE INDEX outbox_by_root ON outbox (root) WHERE root IS NOT NULL;
     CREATE TABLE fault (
         key TEXT PRIMARY KEY, fault TEXT NOT NULL, began REAL NOT NULL, told REAL NOT NULL

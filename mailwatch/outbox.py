@@ -111,6 +111,12 @@ class Outbox:
         )
         return self._entry(row, now, key_seconds) if row else None
 
+    def due_test(self, channel: str, now: datetime) -> OutboxEntry | None:
+        """A test alert that is owed: somebody looks on, so it does not wait for the channel's next attempt."""
+        query = "SELECT * FROM outbox WHERE channel = ? AND settled_at IS NULL AND alert ->> 'kind' = 'test'"
+        row = self._database.one(query + " AND attempts = 0 LIMIT 1", channel)
+        return self._entry(row, now, 0.0) if row else None
+
     def entry(self, key: uuid.UUID, now: datetime) -> OutboxEntry | None:
         """The row of a key, where it is still owed."""
         row = self._database.one("SELECT * FROM outbox WHERE id = ? AND settled_at IS NULL", str(key))
@@ -122,15 +128,20 @@ class Outbox:
         row = self._database.one(query, channel)
         return datetime.fromtimestamp(row["at"], UTC) if row and row["at"] is not None else None
 
-    def begin_attempt(self, entry: OutboxEntry, now: datetime) -> None:
-        """Count the attempt before its first byte is sent: after a kill the next one knows that it may be a repeat."""
+    def begin_attempt(self, entry: OutboxEntry, now: datetime) -> bool:
+        """Count the attempt before its first byte is sent: after a kill the next one knows that it may be a repeat.
+
+        False: it is not owed any more, for another channel has told it meanwhile.
+        """
         query = (
             "UPDATE outbox SET attempts = attempts + 1, unsure = 1, first_attempt = coalesce(first_attempt, ?)"
-            " WHERE id = ?"
+            " WHERE id = ? AND settled_at IS NULL"
         )
         with self._database.transaction():
-            self._database.change(query, now.timestamp(), str(entry.id))
-            self.fares.began(entry.channel, now)
+            is_owed = self._database.change(query, now.timestamp(), str(entry.id)).rowcount > 0
+            if is_owed:
+                self.fares.began(entry.channel, now)
+        return is_owed
 
     def settle(self, entry: OutboxEntry, now: datetime) -> None:
         """The channel accepted the alert: what it said is forgotten, and nobody needs to stand in any more."""
@@ -236,7 +247,8 @@ class Outbox:
     # ---- what is said ----
 
     def _entry(self, row: sqlite3.Row, now: datetime, key_seconds: float) -> OutboxEntry:
-        first = row["first_attempt"] or now.timestamp()
+        # A row of version 1 has no first attempt, and was sent without a key.
+        first = row["first_attempt"] if row["first_attempt"] is not None else float("-inf")
         # A stand-in's key is its own: it does not protect against what the first channel may have accepted.
         is_protected = row["attempts"] and row["root"] is None and 0 <= now.timestamp() - first < key_seconds
         is_repeat = (bool(row["unsure"]) and not is_protected) or self._is_unsure_elsewhere(row)
@@ -277,9 +289,9 @@ class Outbox:
     def open_requests(self, now: datetime) -> int:
         """Requests and wishes that a person was told, are open and have not lapsed, 14 days after the last sighting."""
         row = self._database.one(
-            "SELECT count(*) AS n FROM request WHERE state = 'open' AND kind IN ('request', 'wish')"
+            "SELECT count(*) AS n FROM request WHERE state = 'open' AND kind IN ('request', 'wish')"  # noqa: S608
             " AND EXISTS (SELECT 1 FROM sighting WHERE sighting.request = request.id AND at > ?)"
-            " AND NOT EXISTS (SELECT 1 FROM unverified WHERE unverified.request = request.id AND state <> 'told')",
+            f" AND {WAS_TOLD}",
             (now - LAPSES_AFTER).timestamp(),
         )
         return int(row["n"]) if row else 0
@@ -300,6 +312,11 @@ class Outbox:
         )
 
 
+# A request that a person was told by name, not only by a number in a digest.
+WAS_TOLD = (
+    "(NOT EXISTS (SELECT 1 FROM unverified WHERE unverified.request = request.id AND state <> 'told')"
+    " OR EXISTS (SELECT 1 FROM unverified WHERE unverified.request = request.id AND state = 'told'))"
+)
 # A row that is held waits for its time, but never for longer than anything is held.
 _DUE = "NOT (next_attempt > ? AND next_attempt < ?)"
 # The morning line goes where digests go.

@@ -82,6 +82,10 @@ def _until_signal(config: Config, load: Callable[[], Config], signs: VitalSigns)
             log.reload_refused("; ".join(say_fault(fault, "en") for fault in wrong.faults))
             signs.is_refused = True
             signs.ready()
+        except Exception as unforeseen:  # noqa: BLE001 - a reload must never end a run that works
+            log.reload_refused(type(unforeseen).__name__)
+            signs.is_refused = True
+            signs.ready()
         else:
             log.reloaded()
             return new

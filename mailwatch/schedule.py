@@ -24,7 +24,9 @@ class Hours:
             return None
         end = local.replace(hour=self.end.hour, minute=self.end.minute, second=0, microsecond=0)
         end += timedelta(days=end <= local)
-        return end.replace(tzinfo=zone).astimezone(UTC)
+        # In autumn an hour is there twice: the end is the one that is still to come.
+        both = (end.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+        return next((each for each in both if each > now), now)
 
 
 def last_at(at: time, now: datetime, zone: tzinfo) -> datetime:

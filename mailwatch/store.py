@@ -333,8 +333,8 @@ class Store:
                 if notice.trust is Trust.FORGED:
                     self.reports.count("forged")
                 is_told = decision.alerts or _is_news_of_cancelling(notice, decision)
-                if is_told and self.reports.may_be_named(notice, number, now, gather):
-                    names = [name for name, kinds in wanted if notice.kind in kinds]
+                names = [name for name, kinds in wanted if notice.kind in kinds] if is_told else []
+                if names and self.reports.may_be_named(notice, number, now, gather):
                     facts = _facts(notice, reading, decision)
                     if gather and any("digest" in kinds for name, kinds in wanted if name in names):
                         self.reports.gather(gather, number, facts, now)

@@ -7,9 +7,13 @@ import unicodedata
 from datetime import date
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = (
+    "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    "|nov(?:ember)?|dec(?:ember)?"
+)
 _YEAR_FIRST = re.compile(r"(?<!\d)(20\d\d)\s?[年/.-]\s?(\d{1,2})\s?[月/.-]\s?(\d{1,2})(?!\d)")
-_DAY_FIRST = re.compile(r"(?<!\d)(\d{1,2})\s([a-z]{3})[a-z]*\.?,?\s(20\d\d)(?!\d)")
-_MONTH_FIRST = re.compile(r"\b([a-z]{3})[a-z]*\.?\s(\d{1,2}),?\s(20\d\d)(?!\d)")
+_DAY_FIRST = re.compile(rf"(?<!\d)(\d{{1,2}})\s({_MONTH})\.?,?\s(20\d\d)(?!\d)")
+_MONTH_FIRST = re.compile(rf"\b({_MONTH})\.?\s(\d{{1,2}}),?\s(20\d\d)(?!\d)")
 
 
 def parse(text: str) -> date | None:
@@ -25,7 +29,7 @@ def parse(text: str) -> date | None:
 
 
 def _date(year: str, month: str, day: str) -> date | None:
-    number = _MONTHS.index(month) + 1 if month in _MONTHS else month
+    number = _MONTHS.index(month[:3]) + 1 if month[:3] in _MONTHS else month
     try:
         return date(int(year), int(number), int(day))
     except ValueError:

@@ -37,7 +37,7 @@ _FOLDERS = ("INBOX", "\\Junk")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://\S", re.IGNORECASE)
 # apprise splits one text at commas and blanks into several services.
 _SCHEMES = re.compile(r"(?:^|[\s,])[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_TIME = re.compile(r"^([01]\d|2[0-3]):[0-5]\d$")
+_TIME = re.compile(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
 
 
 def find(given: str | None, environment: Mapping[str, str]) -> Path:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mailwatch.errors import Fault
 
-_DURATION = re.compile(r"^\s*(\d{1,6})\s*([smhd])\s*$")
+_DURATION = re.compile(r"^\s*([0-9]{1,6})\s*([smhd])\s*$")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _NAME = re.compile(r"^[0-9A-Za-z][0-9A-Za-z._-]{0,39}$")
 _T = TypeVar("_T")

@@ -21,15 +21,13 @@ class Slack(Service):
 
     def problem(self, url: str) -> str | None:
         """One URL, one channel: of two, apprise says only that one of them failed."""
-        is_bot = "xox" in url.lower()
-        segments = [
-            part for part in unquote(self.address(url)).partition("://")[2].partition("?")[0].split("/") if part
-        ]
         if url.lower().startswith("https://"):
             return None if len(urlsplit(url).path.split("/")) == 5 else "config.slack_url"
-        if is_bot:
-            return None if len(segments) == 2 else "config.slack_url"
-        return None if 3 <= len(segments) <= 4 else "config.slack_url"
+        place = unquote(self.address(url)).partition("://")[2].partition("?")[0]
+        segments = [segment for segment in place.split("/") if segment]
+        is_bot = bool(segments) and segments[0].rpartition("@")[2].lower().startswith("xox")
+        good = len(segments) == 2 if is_bot else 3 <= len(segments) <= 4
+        return None if good else "config.slack_url"
 
     def amend(self, request: Request, text: str, key: uuid.UUID) -> None:  # noqa: ARG002 - Slack takes no key
         """The text at the top level, where the lock screen shows it, every control character of Slack's escaped.

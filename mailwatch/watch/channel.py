@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from datetime import datetime
 
 from mailwatch import log, retry, texts
 from mailwatch.alert import Alert
@@ -93,18 +94,12 @@ class ChannelWorker:
             is_mended = store.outbox.fares.is_new_url(self.channel.name, self.channel.url)
             held = None if is_mended else store.outbox.fares.of(self.channel.name, now).not_before
             left = (held - now).total_seconds() if held else 0.0
-            self._wait_until = monotonic + min(max(left, 0.0), retry.SEND_PERMANENT)
-        if monotonic < self._wait_until:
-            return min(self._wait_until - monotonic, _LOOK_SECONDS)
+            self._wait_until = monotonic + min(max(left, 0.0), retry.LONGEST_RETRY_AFTER)
         store.outbox.forget_private(now)
-        entry = store.outbox.due(
-            self.channel.name,
-            now,
-            only_verified=self._is_rationed(store),
-            key_seconds=self.channel.service.key_seconds,
-        )
+        is_waiting = monotonic < self._wait_until
+        entry = store.outbox.due_test(self.channel.name, now) if is_waiting else self._due(store, now)
         if entry is None:
-            return self._pause(store)
+            return min(self._wait_until - monotonic, _LOOK_SECONDS) if is_waiting else self._pause(store)
         delivered = deliver(store, self._config, self.channel, self._send, entry, self._clock)
         self._failures = 0
         if delivered.outcome.result is not Result.ACCEPTED:
@@ -113,6 +108,10 @@ class ChannelWorker:
         if delivered.is_news:
             self._signals.wake_channels(besides=self.channel.name)
         return 0.0
+
+    def _due(self, store: Store, now: datetime) -> OutboxEntry | None:
+        seconds = self.channel.service.key_seconds
+        return store.outbox.due(self.channel.name, now, only_verified=self._is_rationed(store), key_seconds=seconds)
 
     def _is_rationed(self, store: Store) -> bool:
         limit = self.channel.monthly_limit
@@ -142,7 +141,9 @@ def deliver(
     """Try once; its outcome is on disk, and what it means for the channel's episode."""
     watch, key, told_to = config.watch, CHANNEL + channel.name, audience(config.channels)
     text = texts.word(entry.told, channel.service.form, watch.language, watch.time_zone)
-    store.outbox.begin_attempt(entry, clock.now())
+    if not store.outbox.begin_attempt(entry, clock.now()):
+        # Another channel that stands in was quicker.
+        return Delivered(Outcome(Result.ACCEPTED, "told elsewhere"))
     outcome = send(text, entry.id)
     if outcome.result is Result.ACCEPTED:
         store.outbox.settle(entry, clock.now())

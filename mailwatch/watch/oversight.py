@@ -195,7 +195,9 @@ class Oversight:
     def _reports(self, store: Store, state: Health, now: datetime) -> None:
         watch = self._config.watch
         hold = watch.quiet_until(now)
-        is_told = store.reports.tell_digest(self._takes("digest"), now, hold)
+        # Where nobody takes digests each takes this one: what it names or counts would be told to nobody.
+        everybody = [name for name, kinds in self._audience if kinds]
+        is_told = store.reports.tell_digest(self._takes("digest") or everybody, now, hold)
         is_told |= store.reports.tell_overdue_gathered(self._audience, now)
         morning = schedule.last_at(watch.morning_line or schedule.DEFAULT_MORNING, now, watch.time_zone)
         if self._morning_line(store, state, morning, now, hold):
