@@ -223,6 +223,15 @@ class Outbox:
         )
         return 1
 
+    def oldest_kept(self, channel: str, now: datetime) -> datetime | None:
+        """Since when what a month's rest is kept for is owed to the channel."""
+        row = self._database.one(
+            "SELECT min(max(created_at, next_attempt)) AS at FROM outbox WHERE channel = ? AND settled_at IS NULL"  # noqa: S608
+            f" AND about IS NOT ? AND next_attempt <= ? AND {_KEPT_FOR}",
+            *(channel, f"channel/{channel}", now.timestamp()),
+        )
+        return datetime.fromtimestamp(row["at"], UTC) if row and row["at"] is not None else None
+
     def has_refused(self, channel: str) -> bool:
         """Whether an alert is owed that the channel has refused by itself."""
         query = "SELECT 1 FROM outbox WHERE channel = ? AND settled_at IS NULL AND outcome = 'refused'"

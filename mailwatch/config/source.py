@@ -55,11 +55,15 @@ class Source:
 
     def _credential(self) -> Path | None:
         """The file of this name among those that the service manager hands to this service only, if it is there."""
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if not folder or Path(self.place).name != self.place:
+        if Path(self.place).name != self.place:
             return None
-        path = Path(folder) / self.place
-        return path if path.is_file() else None
+        handed = os.environ.get("CREDENTIALS_DIRECTORY")
+        # `service install` keeps them in a folder that only root can enter: there `sudo mailwatch check` finds them.
+        kept = self.folder / "credentials"
+        for folder in ([Path(handed)] if handed else []) + ([kept] if os.access(kept, os.X_OK) else []):
+            if (folder / self.place).is_file():
+                return folder / self.place
+        return None
 
     def _from_environment(self) -> str:
         if self.place not in os.environ:

@@ -102,8 +102,9 @@ class ChannelWorker:
             return min(self._wait_until - monotonic, _LOOK_SECONDS) if is_waiting else self._pause(store)
         delivered = deliver(store, self._config, self.channel, self._send, entry, self._clock)
         self._failures = 0
+        # Accepted, as a test alert may be in the middle of a wait: the channel works again.
+        self._wait_until = self._clock.monotonic() + delivered.delay
         if delivered.outcome.result is not Result.ACCEPTED:
-            self._wait_until = self._clock.monotonic() + delivered.delay
             self._signals.trouble.set()
         if delivered.is_news:
             self._signals.wake_channels(besides=self.channel.name)

@@ -6,6 +6,7 @@ import random
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from mailwatch import health, log, retry, schedule, texts
@@ -315,7 +316,16 @@ def state_of(store: Store, config: Config, now: datetime) -> Health:
     ]
     return Health(
         folders=tuple(folders),
-        channels=tuple(store.outbox.fares.of(channel.name, now) for channel in config.channels),
+        channels=tuple(_fares(store, channel, now) for channel in config.channels),
         faults=tuple(episode.fault for episode in store.episodes.open()),
         open_requests=store.outbox.open_requests(now),
     )
+
+
+def _fares(store: Store, channel: Channel, now: datetime) -> ChannelState:
+    """How a channel fares. What waits for the next month was told to wait: it is owed, and not overdue."""
+    fares = store.outbox.fares.of(channel.name, now)
+    limit = channel.monthly_limit
+    if not limit or fares.sent_this_month < limit - kept_of_month(limit):
+        return fares
+    return replace(fares, oldest_owed=store.outbox.oldest_kept(channel.name, now))
