@@ -92,7 +92,8 @@ _MIGRATIONS = {
     CREATE TABLE refusal (account TEXT PRIMARY KEY, count INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
     CREATE TABLE reading (
         account TEXT NOT NULL, folder TEXT NOT NULL, uidvalidity INTEGER NOT NULL, uid INTEGER NOT NULL,
-        received INTEGER NOT NULL, size INTEGER NOT NULL, tries INTEGER NOT NULL,
+        received INTEGER NOT NULL, size INTEGER NOT NULL,
+        begun INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (account, folder, uidvalidity, uid, received, size)
     ) WITHOUT ROWID;
     CREATE TABLE held (

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mailwatch import request, rows
 from mailwatch.alert import FaultNews, Stage, is_urgent
@@ -56,6 +56,14 @@ class Reading:
     seller: str
     content_key: bytes
     notices: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How often reading a mail was begun and never ended well, and how often it surely failed by itself."""
+
+    begun: int
+    failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,18 +218,28 @@ class Store:
             found.setdefault(row["uid"], set()).add((row["received"], row["size"]))
         return found
 
-    def begin_reading(self, mail: MailIdentity) -> int:
-        """A candidate is about to be fetched and read; how often that was begun and not ended, this time included.
+    def begin_reading(self, mail: MailIdentity) -> Tries:
+        """A candidate is about to be fetched and read; how often that was tried, this time included.
 
-        On disk before it begins, so that a mail that kills or hangs us is known at the next start.
+        On disk before it begins, so that a mail that kills us is known at the next start.
         """
+        return self._count_try(mail, "begun")
+
+    def reading_failed(self, mail: MailIdentity) -> None:
+        """Reading it ended with something unforeseen, or not at all: the mail's fault, and not that of a kill."""
+        self._count_try(mail, "failed")
+
+    def _count_try(self, mail: MailIdentity, what: Literal["begun", "failed"]) -> Tries:
         with self._database.transaction():
             self._database.change(
-                "INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET tries = reading.tries + 1",
+                "INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING", *_key_of(mail)
+            )
+            self._database.change(
+                f"UPDATE reading SET {what} = {what} + 1 WHERE {_THE_MAIL}",  # noqa: S608 - constants
                 *_key_of(mail),
             )
-            row = self._database.one(f"SELECT tries FROM reading WHERE {_THE_MAIL}", *_key_of(mail))  # noqa: S608
-        return int(row["tries"]) if row else 1
+            row = self._database.one(f"SELECT begun, failed FROM reading WHERE {_THE_MAIL}", *_key_of(mail))  # noqa: S608
+        return Tries(row["begun"], row["failed"]) if row else Tries(1, 0)
 
     def vanished(self, mail: MailIdentity, *, is_last_try: bool) -> None:
         """A mail was gone before it could be read: the morning line counts it, and at the last try it is let go."""

@@ -55,6 +55,7 @@ class FolderWorker:
         self._signals = signals
         self._clock = clock
         self._mailbox: Mailbox | None = None
+        self._search: Search | None = None
         self._failures = 0
         self._hurried = 0
         self._is_abandoned = False
@@ -78,6 +79,8 @@ class FolderWorker:
     def abandon(self) -> None:
         """From another thread: it hangs, and another takes its place; should it wake, it ends."""
         self._is_abandoned = True
+        if self._search is not None and (mail := self._search.reading) is not None:
+            self._with_store(lambda store: store.reading_failed(mail))
         self.interrupt()
 
     @property
@@ -145,6 +148,7 @@ class FolderWorker:
         began = self._clock.monotonic()
         try:
             search = Search(self._config, self.account, folder, store, self._signals, self._clock, self.progress)
+            self._search = search
             log.connected(self.account.name, folder.folder, folder.mode)
             while not self._is_over:
                 self.progress.expect(_COMMANDS_SECONDS)

@@ -10,10 +10,11 @@ from mailwatch import log, mailbox, message, notice
 from mailwatch.amazon import sender
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Config, audience
+from mailwatch.errors import MailwatchError
 from mailwatch.fetched import Headline
 from mailwatch.mailbox import Mailbox
 from mailwatch.report import Gather
-from mailwatch.store import MailIdentity, Reading, Recorded, Store
+from mailwatch.store import MailIdentity, Reading, Recorded, Store, Tries
 from mailwatch.trust import Trust
 from mailwatch.watch.signals import Progress, Signals
 
@@ -22,8 +23,10 @@ RELIST_SECONDS = 540.0
 _LATE_UIDS = 200
 # Below this many UIDs under the highest, a mail counts only by its date: else the list would grow for ever.
 _OLD_UIDS = 10_000
-# A mail that was begun so often and never read to its end is told as unreadable and set aside.
-_TRIES = 3
+# A mail that failed so often by itself is told as unreadable and set aside; so is one on which link or process ended so
+# often, for a kill or a lost link is rarely the mail's fault.
+_FAILURES = 3
+_BEGUN = 12
 # After so long without a good search what comes is a backlog: newest first, and above so many alerts a digest.
 _OUTAGE = timedelta(minutes=15)
 _SINGLES = 20
@@ -58,6 +61,7 @@ class Search:
         self._relist_at = clock.monotonic()
         self._is_first = False
         self._is_backlog = False
+        self.reading: MailIdentity | None = None
 
     def go(self) -> None:
         """One good search: list, fetch and record everything unseen, or raise."""
@@ -159,14 +163,26 @@ class Search:
         """Fetch, read and record one candidate; one that never comes to its end is set aside, so that it holds none."""
         identity = self._identity(headline)
         tries = self._store.begin_reading(identity)
-        if tries > _TRIES:
+        if tries.failed >= _FAILURES or tries.begun > _BEGUN:
             self._set_aside(headline)
             return
+        self.reading = identity
+        try:
+            self._read(headline, identity, tries)
+        except MailwatchError:
+            raise
+        except Exception:
+            self._store.reading_failed(identity)
+            raise
+        finally:
+            self.reading = None
+
+    def _read(self, headline: Headline, identity: MailIdentity, tries: Tries) -> None:
         found = self._mailbox.text(headline)
         if found is None:
             log.vanished(self._account.name, self._mailbox.folder, headline.uid)
-            self._store.vanished(identity, is_last_try=tries > 1)
-            if tries > 1:
+            self._store.vanished(identity, is_last_try=tries.begun > 1)
+            if tries.begun > 1:
                 self._remember(headline)
             return
         notices = notice.read(found, self._account.provider, self._config.templates, is_junk=self._mailbox.is_junk)
