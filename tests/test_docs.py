@@ -18,7 +18,7 @@ import click
 import pictures
 import pytest
 
-from mailwatch import cli, log, providers, requests_command, status, texts
+from mailwatch import cli, database, log, providers, requests_command, status, texts
 from mailwatch.amazon.details import Item
 from mailwatch.config import file as sections
 from mailwatch.errors import MailwatchError
@@ -201,6 +201,24 @@ def test_every_mail_service_is_documented_in_both_languages(preset: providers.Pr
         assert preset.host in cells[2] or not preset.password_login
         assert preset.host_form in cells[2]
         assert (cells[5] in {"○", "yes"}) == bool(preset.authserv_id)
+
+
+def test_the_layout_names_every_module_and_no_other() -> None:
+    named = {
+        code.rstrip("/") for cells in rows(section("docs/design.md", "## Layout")) for code in CODE.findall(cells[0])
+    }
+    there = {
+        path.stem for path in (ROOT / "mailwatch").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    assert named - {"module"} == {name for name in there if not name.startswith("__")}
+
+
+def test_the_store_s_tables_are_documented() -> None:
+    named = {
+        code for cells in rows(section("docs/design.md", "## What is stored"))[1:] for code in CODE.findall(cells[0])
+    }
+    assert named == set(database._TABLE.findall("".join(database._MIGRATIONS.values())))
+    assert f"Schema version {database.SCHEMA_VERSION} " in text("docs/design.md")
 
 
 # ---- the log ----

@@ -6,7 +6,7 @@ each channel (or by its stand-in); told once per decision of design section 4, w
 what comes twice says 再送の可能性 and has a cause; neighbours are never told; no mail is marked seen without a record.
 
     pytest tests/test_state_machine.py                          # some seconds, in the normal suite
-    MAILWATCH_EXAMPLES=20000 pytest tests/test_state_machine.py # before a release: an hour with TMPDIR=/dev/shm
+    MAILWATCH_EXAMPLES=20000 pytest tests/test_state_machine.py # before a release: about an hour
     MAILWATCH_EXAMPLES=5000 MAILWATCH_STEPS=80 …                # longer stories
 
 Teeth: `FAULTS` names faults, and `python tests/test_state_machine.py` plants each into a copy of the tree and sees it
@@ -71,7 +71,9 @@ SOON = timedelta(hours=72)
 # What is promised of a late or reused UID (traps section 1: a full re-list every 10 minutes at least).
 RELIST = 600.0
 DAY = 86_400.0
-EXAMPLES = int(os.environ.get("MAILWATCH_EXAMPLES", "40"))
+# A real file, on a disk that need not be waited for: a kill loses no page cache; for power loss see endurance/power.py.
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+EXAMPLES = int(os.environ.get("MAILWATCH_EXAMPLES", "25"))
 STEPS = int(os.environ.get("MAILWATCH_STEPS", "30"))
 
 
@@ -248,7 +250,7 @@ class Shop(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="mailwatch-machine-")
+        self.folder = tempfile.TemporaryDirectory(prefix="mailwatch-machine-", dir=IN_MEMORY)
         self.clock = WorldClock(EPOCH)
         self.server = ModelledServer(self.clock.true)
         for folder in FOLDERS:
@@ -343,18 +345,21 @@ class Shop(RuleBasedStateMachine):
         """A provider's backup."""
         self.server.back_up(folder)
 
-    @rule(folder=st.sampled_from(FOLDERS), which=st.integers(0, 5), renumbered=st.booleans())
-    def restore(self, folder: str, which: int, renumbered: bool) -> None:
-        """The backup is put back, with its UIDNEXT or with a UIDVALIDITY of its own."""
-        backups = self.server.folders[folder].backups
-        if backups:
-            self.server.restore(folder, which % len(backups))
-            if renumbered:
-                self.renumber(folder, "higher")
+    @rule(folder=st.sampled_from(FOLDERS), which=st.integers(0, 5), renumbered=st.booleans(), order=st.integers(0, 3))
+    def restore(self, folder: str, which: int, renumbered: bool, order: int) -> None:
+        """The backup is put back, with its UIDNEXT or with a UIDVALIDITY of its own, and then a mail comes."""
+        self._pass(10.0)
+        self.server.restore(folder, which % len(self.server.folders[folder].backups))
+        if renumbered:
+            self._renumber(folder, "higher")
+        self._write("notification", mails.order_id(order), folder, 0.0)
 
     @rule(folder=st.sampled_from(FOLDERS), how=st.sampled_from(["higher", "lower", "old"]))
     def renumber(self, folder: str, how: str) -> None:
         """Another UIDVALIDITY: a new one, a lower one, or one that was there before (reliability R6)."""
+        self._renumber(folder, how)
+
+    def _renumber(self, folder: str, how: str) -> None:
         box = self.server.folders[folder]
         if how == "old" and box.was:
             self.server.renumber(folder, box.was[0])
@@ -740,6 +745,26 @@ def test_a_mail_that_is_shown_and_cannot_be_fetched_for_some_searches_is_told_or
         life.search("INBOX")
         life.send(life.channels[0])
     assert far[DIGESTS].reached
+
+
+@pytest.mark.xfail(strict=True, reason="UIDs from before the restore hide the new mail until the re-list, 9 minutes")
+def test_after_a_restored_backup_a_new_mail_is_told_by_the_next_search(
+    stage: tuple[WorldClock, ModelledServer, dict[str, Receiver], Life],
+) -> None:
+    """UIDNEXT went back with it, and the new mail gets a UID that another had: each mail to come would wait."""
+    clock, server, far, life = stage
+    life.search("INBOX")
+    server.back_up("INBOX")
+    for number in range(3):
+        server.deliver(mails.neighbour(number), "INBOX", received=EPOCH - timedelta(hours=number))
+    life.search("INBOX")
+    server.restore("INBOX", 0)
+    life.search("INBOX")
+    server.deliver(mails.by_message(mails.order_id(1)), "INBOX")
+    clock.passed += 60.0
+    life.search("INBOX")
+    life.send(life.channels[0])
+    assert far[DIGESTS].lines() == Counter([mails.order_id(1)])
 
 
 # ---- teeth ----

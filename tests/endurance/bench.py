@@ -78,7 +78,8 @@ class Program:
         folder.mkdir(exist_ok=True)
         self.log.touch()
         name = user or server.user
-        (folder / "password").touch(0o600)
+        for each in ("password", "config.toml"):
+            (folder / each).touch(0o600)
         (folder / "password").write_text(server.users[name] + "\n")
         (folder / "config.toml").write_text(
             CONFIG.format(
@@ -163,8 +164,16 @@ class Program:
     def first_start(self) -> None:
         """Start on the empty mailbox, and stop after both folders' first good search: no digest from here on."""
         self.start()
-        wait_until(lambda: self.is_watching, 60, "the first good search of both folders")
+        self.wait(lambda: self.is_watching, 60, "the first good search of both folders")
         self.kill()
+
+    def wait(self, condition: Callable[[], object], seconds: float, what: str) -> None:
+        """Wait for a condition; where it does not come, the end of the log says more."""
+        try:
+            wait_until(condition, seconds, what)
+        except TimeoutError as fault:
+            fault.add_note(self.said()[-2000:])
+            raise
 
 
 @dataclass(slots=True)
@@ -237,6 +246,8 @@ def integrity(path: Path) -> str:
 @contextlib.contextmanager
 def beds(prefix: str) -> Iterator[tuple[Path, Dovecot, Recorder]]:
     """A folder, a mail server, and a receiver that is the plain channel and stands in for LINE."""
+    # Whoever stops the script stops what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with (
         tempfile.TemporaryDirectory(prefix=prefix) as folder,
         Dovecot() as server,

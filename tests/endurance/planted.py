@@ -101,23 +101,43 @@ class Failpoint:
         if step not in STEPS or action not in {"die", "raise"}:
             raise ValueError(f"{step}:{action}")
         self._step, self._action, self._channel = step, action, channel
-        self._lock = threading.Lock()
-        self._fired = False
+        self._changed = threading.Condition()
+        self._fired = self._dying = False
+        self._in_window: set[str] = set()
         self._now = threading.local()
 
     def hit(self, step: str, channel: str = "") -> None:
         """The program is at a step now."""
-        if step != self._step or (self._channel and channel != self._channel):
-            return
-        with self._lock:
-            if self._fired:
+        with self._changed:
+            if not self._is_next(step, channel):
                 return
             self._fired = True
-        # One write, for the other threads write their log meanwhile.
-        os.write(2, f"failpoint {step}\n".encode())
-        if self._action == "die":
-            os._exit(EXIT_CODE)
-        raise Planted(step)
+            # One write, for the other threads write their log meanwhile.
+            os.write(2, f"failpoint {step}\n".encode())
+        if self._action == "raise":
+            raise Planted(step)
+        self._be_alone(channel)
+        os._exit(EXIT_CODE)
+
+    def _is_next(self, step: str, channel: str) -> bool:
+        return not self._fired and step == self._step and (not self._channel or channel == self._channel)
+
+    def _be_alone(self, channel: str) -> None:
+        """A death takes all threads: it must not hit another channel in the window, which is not its step."""
+        with self._changed:
+            self._dying = True
+            self._changed.wait_for(lambda: self._in_window <= {channel}, 30)
+
+    def _enter(self, channel: str) -> None:
+        """A channel enters the window; not any more when the process is about to die."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._dying, 30)
+            self._in_window.add(channel)
+
+    def _leave(self, channel: str) -> None:
+        with self._changed:
+            self._in_window.discard(channel)
+            self._changed.notify_all()
 
     def wrap(self, owner: type, name: str, step: str) -> None:
         """Hit "before STEP" and "after STEP" round a method, and say which one a commit belongs to."""
@@ -128,10 +148,15 @@ class Failpoint:
             before = getattr(self._now, "step", None)
             self.hit(f"before {step}", channel)
             self._now.step = step, channel
+            if self._action == "die" and self._is_next(f"before commit of {step}", channel):
+                # Not inside the transaction: the other channel needs the store to leave the window.
+                self._be_alone(channel)
             try:
                 result = plain(given, *args, **kwargs)
             finally:
                 self._now.step = before
+                if step == "settle":
+                    self._leave(channel)
             self.hit(f"after {step}", channel)
             return result
 
@@ -176,6 +201,7 @@ class Failpoint:
             channel = "line" if url.reveal().startswith("line:") else "plain"
 
             def sending(*args: Any) -> Any:
+                self._enter(channel)
                 outcome = send(*args)
                 self.hit("after send", channel)
                 return outcome

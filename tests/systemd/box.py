@@ -265,6 +265,21 @@ def try_install(box: Box, claims: Claims) -> None:
     claims.figure("systemd-analyze security", found[1] if found else "?")
 
 
+def try_own_run(box: Box, claims: Claims, server: Dovecot, recorder: Recorder) -> None:
+    """The seller's own `run` is at work: two would tell everything twice. It is refused, and its store goes on."""
+    box.out("systemd-run", "-q", "--unit=own", "--uid=seller", "--setenv=HOME=/home/seller", OWN, "run")
+    server.deliver(mails.by_notification(mails.order_id(9)))
+    until(lambda: recorder.posts("/phone"), 30)
+    status, said = box.run(*SUDO, "service", "install")
+    claims.check("refused beside a run of one's own", status == 1 and "まだ動いています" in said, said)
+    box.out("systemctl", "stop", "own")
+
+
+def told(recorder: Recorder, number: int) -> int:
+    """How often an order was told on the phone."""
+    return sum(mails.order_id(number) in str(post.json["message"]) for post in recorder.posts("/phone"))
+
+
 def try_secrets(box: Box, claims: Claims) -> None:
     """Nobody but root and the service reads them."""
     status, said = as_seller(
@@ -430,6 +445,19 @@ def try_uninstall(box: Box, claims: Claims) -> None:
     claims.check("twice: a sentence", status == 1 and "Traceback" not in said, said)
 
 
+def try_purge(box: Box, claims: Claims) -> None:
+    """Once more, from the seller's renamed configuration; and away without a trace."""
+    own = "/home/seller/.config/mailwatch/config.toml.before-service"
+    status, said = box.run(*SUDO, "service", "install", "--config", own, "--prefix", "/srv/elsewhere")
+    claims.check("install again, elsewhere", status == 0 and box.show("ActiveState") == "active", said[-300:])
+    status, said = box.run(*SUDO, "service", "uninstall", "--purge")
+    left = box.run("sh", "-c", "ls -d /srv/elsewhere /var/lib/mailwatch /etc/mailwatch; getent passwd mailwatch; true")[
+        1
+    ]
+    is_gone = left.count("No such file") == 3 and "nologin" not in left
+    claims.check("uninstall --purge leaves nothing", status == 0 and is_gone, left.replace("\n", " "))
+
+
 def main() -> int:
     """Try everything; 1 where a claim failed."""
     beds = os.environ.get("MAILWATCH_TESTBEDS", "")
@@ -442,7 +470,9 @@ def main() -> int:
         with Dovecot() as server, Recorder() as recorder:
             box.up(f"{folder / 'site'}:/srv/site")
             seller(box, server.port, recorder)
+            try_own_run(box, claims, server, recorder)
             try_install(box, claims)
+            claims.check("what the seller's own run had told is not told again", told(recorder, 9) == 1)
             try_secrets(box, claims)
             try_alert(box, claims, server, recorder, 1)
             try_reading(box, claims)
@@ -454,7 +484,10 @@ def main() -> int:
             try_reload(box, claims)
             try_stops(box, claims)
             try_update(box, claims)
+            memory = int(box.show("MemoryCurrent")) / 2**20
+            claims.figure("memory of the service at the end (with its page cache)", f"{memory:.0f} MiB")
             try_uninstall(box, claims)
+            try_purge(box, claims)
     finally:
         box.down()
         shutil.rmtree(folder, ignore_errors=True)
