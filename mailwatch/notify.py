@@ -38,11 +38,6 @@ def alive() -> None:
     _send("WATCHDOG=1")
 
 
-def is_heard() -> bool:
-    """Whether a service manager listens."""
-    return bool(os.environ.get(_MANAGER))
-
-
 def watchdog_seconds() -> float | None:
     """After how long without `alive` the manager ends this process; None where it never does (sd_watchdog_enabled(3)).
 

@@ -248,7 +248,11 @@ ACCOUNT, CHANNEL, WATCH = "[[accounts]]", "[[channels]]", "[watch]"
         (with_line(WATCH, "poll_seconds = 0x" + "f" * 9000), "watch.poll_seconds"),
         (with_line(WATCH, "poll_seconds = inf"), "watch.poll_seconds"),
         (with_line(WATCH, 'morning_line = "０８:００"'), "watch.morning_line"),
+        (with_line(WATCH, 'morning_line = "0８:00"'), "watch.morning_line"),
+        (with_line(WATCH, 'morning_line = "08:0０"'), "watch.morning_line"),
         (with_line(WATCH, 'quiet_hours = "２２:00-07:00"'), "watch.quiet_hours"),
+        (with_line(WATCH, 'quiet_hours = "22:00-0７:00"'), "watch.quiet_hours"),
+        (with_line(WATCH, 'merge_within = "7２h"'), "watch.merge_within"),
         (with_line(WATCH, 'quiet_hours = "22:00"'), "watch.quiet_hours"),
         (with_line(WATCH, 'quiet_hours = "22:00-22:00"'), "watch.quiet_hours"),
         (with_line(WATCH, 'quiet_hours = "22:00-24:00"'), "watch.quiet_hours"),
@@ -294,6 +298,8 @@ ACCOUNT, CHANNEL, WATCH = "[[accounts]]", "[[channels]]", "[watch]"
     ids=lambda value: value if value.partition(".")[0].partition("[")[0] in sections._SECTIONS else "",
 )
 def test_a_value_that_cannot_work_is_refused_by_the_name_of_its_key(content: str, key: str, folder: Path) -> None:
+    """Planted faults: `\\d`, which a full-width digit is too, in the form of a time (a crash) or of a length of time
+    (taken): red each."""
     assert faulty_keys(folder, content) == [key]
 
 

@@ -30,6 +30,8 @@ JUNE_7 = date(2022, 6, 7)
         ("Jun. 7, 2022", JUNE_7),
         ("Tuesday, 7 June, 2022", JUNE_7),
         ("TUESDAY, JUNE 07, 2022 11:59 PM PDT", JUNE_7),
+        ("7 Sept. 2022", date(2022, 9, 7)),
+        ("Sept 7, 2022", date(2022, 9, 7)),
         ("2022年\u00a06月\u30007日", JUNE_7),
         ("ご注文日: 2022/06/07", JUNE_7),
         ("2022/06/07 - 2022/06/10", JUNE_7),
@@ -42,6 +44,10 @@ JUNE_7 = date(2022, 6, 7)
         ("2022/02/30", None),
         ("30 Feb 2022", None),
         ("7 Foo 2022", None),
+        ("12 decorations 2022 edition", None),
+        ("3 junior 2022", None),
+        ("mayonnaise 2, 2022", None),
+        ("Marching 7, 2022", None),
         ("2022/06/071", None),
         ("12022/06/07", None),
         ("1822/06/07", None),
@@ -54,7 +60,8 @@ JUNE_7 = date(2022, 6, 7)
     ],
 )
 def test_a_date_is_read_year_first_or_by_the_name_of_its_month(text: str, meant: date | None) -> None:
-    """A wrong one would warn of the wrong orders. Planted fault: month first is read as well: red."""
+    """A wrong one would warn of the wrong orders. Planted faults: month first is read as well; any word that begins
+    like a month is one: red each."""
     assert dates.parse(text) == meant
 
 

@@ -39,6 +39,7 @@ from mailwatch.services import Outcome, Result
 from mailwatch.store import Store
 from mailwatch.texts import Text
 from mailwatch.trust import Trust
+from mailwatch.watch.channel import deliver
 
 ORDERS = [mails.order_id(number) for number in range(260)]
 ONE, TWO, THREE = ORDERS[:3]
@@ -197,6 +198,25 @@ def test_an_alert_told_by_the_stand_in_is_not_told_again_when_the_channel_is_bac
     assert Counter(phones.titles("other")) == Counter([BEGAN, OVER, "[Request] Cancellation request"])
     assert phones.orders("sms") == [ONE]
     assert run.owed() == 0
+
+
+def test_an_alert_that_the_stand_in_told_meanwhile_is_not_sent(start: Start) -> None:
+    """The channel's worker has read its row when the stand-in settles it. Planted fault: `deliver` sends whatever
+    `begin_attempt` says: told twice, red."""
+    run, phones = start(channel("slack"), channel("sms", fallback_for=["slack"]))
+    run.record(ONE)
+    slack, sms = run.config.channels
+    outbox, now = run.store.outbox, run.clock.now()
+    read_before = outbox.due("slack", now)
+    assert outbox.stand_in("slack", [("sms", ALL)], now, now, kept=False) == 1
+    other = outbox.due("sms", now)
+    assert read_before is not None
+    assert other is not None
+    deliver(run.store, run.config, sms, phones.of(sms), other, run.clock)
+    late = deliver(run.store, run.config, slack, phones.of(slack), read_before, run.clock)
+    assert [each.channel for each in phones.came] == ["sms"]
+    assert (late.outcome.result, late.delay, late.is_news) == (Result.ACCEPTED, 0.0, False)
+    assert outbox.fares.of("slack", now).trying_since is None
 
 
 @pytest.mark.parametrize("stands_in_for", [["line"], ["slack", "line"]])

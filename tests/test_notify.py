@@ -87,7 +87,6 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 def test_each_call_is_one_datagram(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listening = Manager(str(tmp_path / "n") if kind == "path" else f"@mailwatch-test-{os.getpid()}")
     monkeypatch.setenv("NOTIFY_SOCKET", listening.address)
-    assert notify.is_heard()
     before = time.monotonic_ns() // 1000
     notify.ready("2つ\nを監視中")
     notify.status("不調なし")
@@ -364,6 +363,51 @@ def test_a_reload_is_announced_and_a_wrong_one_keeps_the_old_configuration_and_s
         assert log_of(tmp_path).count("reload_refused") == 1
         assert log_of(tmp_path).count("reloaded") == 1
         assert process.poll() is None
+
+
+# `mailwatch`, where the first reload meets something that nobody foresaw.
+UNFORESEEN = """
+import itertools
+from mailwatch import config
+from mailwatch.cli import main
+
+load, calls = config.load, itertools.count(1)
+
+def failing(*given, **options):
+    if next(calls) == 2:
+        raise ZeroDivisionError("by a reload")
+    return load(*given, **options)
+
+config.load = failing
+main()
+"""
+
+
+def test_a_reload_that_meets_something_unforeseen_ends_no_run(
+    tmp_path: Path, manager: Manager, server: ScriptedImap
+) -> None:
+    """Whatever it raises, the old configuration stays at work. Planted fault: only a `MailwatchError` is caught: the
+    process ends with 1, red."""
+    orders = [mails.order_id(number) for number in (1, 2)]
+    with (
+        Recorder() as recorder,
+        running(tmp_path, manager, server.port, recorder.url("/slack"), "-c", UNFORESEEN) as process,
+    ):
+        server.wait_for_idle()
+        beyond = len(manager.look())
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "ZeroDivisionError" in log_of(tmp_path), 20, "what it met is said")
+        assert "reload_refused why=ZeroDivisionError" in log_of(tmp_path)
+        assert "設定の読み直しは誤りのため取りやめ" in manager.wait_for("READY=1", beyond=beyond)
+        server.deliver(mails.by_notification(orders[0]))
+        recorder.wait_for(1, 20)
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "reloaded" in log_of(tmp_path), 20, "the next reload, which is good")
+        server.deliver(mails.by_notification(orders[1]))
+        posts = recorder.wait_for(2, 20)
+        assert [str(post.json["message"]).split("\n", 1)[0] for post in posts] == orders
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
 
 
 def parsed(lines: str) -> list[dict[str, Any]]:

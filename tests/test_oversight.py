@@ -8,11 +8,13 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import mails
 import pytest
+from test_store import bytes_of
 from virtual import (
     BEGAN,
     LASTS,
@@ -26,10 +28,12 @@ from virtual import (
     VirtualClock,
     channel,
     configured,
+    reading,
     status,
 )
 
 from mailwatch import status as status_command
+from mailwatch.config import audience
 from mailwatch.database import RunLock
 from mailwatch.notice import Kind
 from mailwatch.services import Outcome
@@ -127,6 +131,60 @@ def test_a_refused_channel_is_tried_once_an_hour_across_restarts(start: Start) -
         run.go_on(minutes=10, pace=60)
         run = restarted(run, phones)
     assert 6 <= len(phones.attempts("slack")) <= 7
+
+
+def test_a_retry_after_of_a_day_is_obeyed_across_restarts(start: Start) -> None:
+    """Planted fault: after a restart no wait is longer than an hour: red."""
+    run, phones = start(channel("slack"))
+    phones.plans["slack"] = status(429, DAY.total_seconds())
+    run.record(ONE)
+    for _ in range(4):
+        run.go_on(hours=5.9, pace=600)
+        run = restarted(run, phones)
+    assert len(phones.attempts("slack")) == 1
+    phones.plans.clear()
+    run.go_on(until=NOON + DAY + timedelta(minutes=1), pace=10)
+    assert phones.orders("slack") == [ONE]
+    assert phones.accepted("slack")[0].at - NOON >= DAY
+
+
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_a_refused_channel_whose_url_has_changed_is_tried_at_once_after_a_restart(
+    start: Start, tmp_path: Path, is_mended: bool
+) -> None:
+    """Who made the URL anew must not wait out the old one's hour; with the old one it lasts. Planted faults: the wait
+    is kept whatever the URL; the URL is forgotten, and any restart ends the wait: red each."""
+    run, phones = start(channel("slack", "json://127.0.0.1/old-token"))
+    phones.plans["slack"] = status(403)
+    run.record(ONE)
+    run.go_on(minutes=1)
+    run.close()
+    phones.plans.clear()
+    url = f"json://127.0.0.1/{'new' if is_mended else 'old'}-token"
+    again = Run(configured(tmp_path, channel("slack", url)), phones, run.clock)
+    again.go_on(minutes=1)
+    assert phones.orders("slack") == ([ONE] if is_mended else [])
+    assert b"-token" not in bytes_of(again.config.watch.state_dir)
+    again.go_on(hours=1, pace=60)
+    assert phones.orders("slack") == [ONE]
+
+
+@pytest.mark.parametrize("outcome", [status(401), status(429, 23 * 3600.0)], ids=["401", "429"])
+def test_private_words_leave_the_file_after_a_day_while_their_channel_waits(start: Start, outcome: Outcome) -> None:
+    """Design section 6: 24 hours, whenever the next attempt is. Planted fault: `step` forgets only when it does not
+    wait: up to a day later, red."""
+    run, phones = start(channel("slack"))
+    phones.plans["slack"] = outcome
+    run.record(ONE)
+    run.go_on(minutes=30)
+    wish = reading(TWO, Kind.WISH, Trust.VERIFIED, run.clock.now())
+    said = replace(wish.notices[0], excerpt="CANARY")
+    run.store.record(replace(wish, notices=(said,)), run.config.rules, audience(run.config.channels), run.clock.now())
+    run.go_on(hours=23.9, pace=10)
+    assert b"CANARY" in bytes_of(run.config.watch.state_dir)
+    run.go_on(hours=0.1, pace=10)
+    run.go_on(seconds=30)
+    assert b"CANARY" not in bytes_of(run.config.watch.state_dir)
 
 
 def test_what_is_owed_to_a_channel_that_left_is_closed_and_logged(
@@ -242,6 +300,35 @@ def test_a_look_alike_that_the_digest_named_was_told(start: Start) -> None:
     run.go_on(minutes=1)
     assert phones.orders("slack") == [*ORDERS[:20], ORDERS[22]]
     assert "the sender is now confirmed" in phones.accepted("slack")[-1].text.body
+
+
+def test_where_no_channel_takes_digests_each_is_told_the_one_of_the_look_alikes(start: Start) -> None:
+    """Else a request beyond the 20 of its hour is told to nobody. Not to a stand-in, which is owed nothing itself.
+    Planted fault: the digest goes to those that take `digest` alone: red."""
+    run, phones = start(
+        channel("slack", send=["request", "wish"]),
+        channel("other", send=["request"]),
+        channel("sms", send=["request"], fallback_for=["slack"]),
+    )
+    for order in ORDERS[:30]:
+        run.record(order, trust=Trust.UNVERIFIED)
+    run.go_on(minutes=11)
+    for name in ("slack", "other"):
+        assert phones.orders(name) == ORDERS[:20]
+        assert [(number, sorted(named)) for _, number, named in digests(phones, name)] == [(10, ORDERS[20:30])]
+    assert phones.came
+    assert phones.attempts("sms") == []
+    assert run.owed() == 0
+
+
+def test_where_a_channel_takes_digests_no_other_is_told_one(start: Start) -> None:
+    """Planted fault: the digest goes to every channel: red."""
+    run, phones = start(channel("slack"), channel("other", send=["request"]))
+    for order in ORDERS[:30]:
+        run.record(order, trust=Trust.UNVERIFIED)
+    run.go_on(minutes=11)
+    assert (len(digests(phones, "slack")), len(digests(phones, "other"))) == (1, 0)
+    assert phones.orders("slack") == phones.orders("other") == ORDERS[:20]
 
 
 # ---- faults that last ----

@@ -70,17 +70,15 @@ def test_the_quiet_hours_last_until_their_end_over_midnight_too(hours: Hours, no
 @given(MOMENTS, TIMES, TIMES)
 @example(SPRING, time(22, 0), time(2, 30))
 @example(AUTUMN - timedelta(hours=3), time(22, 0), time(1, 30))
+@example(AUTUMN + timedelta(minutes=10), time(22, 0), time(1, 30))
 @settings(max_examples=400)
 def test_the_end_of_the_quiet_hours_is_ahead_at_its_time_of_day_whatever_the_clocks_do(
     now: datetime, start: time, end: time
 ) -> None:
-    """A day has 23 to 25 hours there. Planted fault: the end counted as so many seconds from now: red.
-
-    The hour that the clocks show twice in autumn is left out the second time: what ends in it has ended.
-    """
+    """A day has 23 to 25 hours there. Planted faults: the end counted as so many seconds from now; always the first of
+    the two ends where the clocks show an hour twice: red each."""
     assume(start != end)
     local = now.astimezone(NEW_YORK)
-    assume(not local.fold)
     until = Hours(start, end).until(now, NEW_YORK)
     if until is None:
         # Outside: from the end to the start.
@@ -90,6 +88,16 @@ def test_the_end_of_the_quiet_hours_is_ahead_at_its_time_of_day_whatever_the_clo
         assert now < until <= now + timedelta(hours=25)
         wall = until.astimezone(NEW_YORK)
         assert wall.time() == end or not shows(datetime.combine(wall, end), NEW_YORK)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "end"), [(-50, -30), (-31, -30), (-30, None), (-1, None), (0, 30), (10, 30), (29, 30), (30, None)]
+)
+def test_in_the_hour_that_comes_twice_the_end_is_the_one_that_is_still_to_come(minutes: int, end: int | None) -> None:
+    """By the clock on the wall 01:30 comes twice, and the quiet hours end each time. Planted fault: always the first
+    end: one that has passed, red from 01:00 to 01:30 the second time."""
+    until = Hours(time(22, 0), time(1, 30)).until(AUTUMN + timedelta(minutes=minutes), NEW_YORK)
+    assert until == (None if end is None else AUTUMN + timedelta(minutes=end))
 
 
 @given(MOMENTS, TIMES, TIMES)

@@ -172,7 +172,7 @@ class Wire:
 
 
 def _is_same_service(url: str, example: str) -> bool:
-    return services.of(url) is services.of(example) and ("xoxb" in url) == ("xoxb" in example)
+    return services.of(url) is services.of(example) and ("://xoxb" in url) == ("://xoxb" in example)
 
 
 def word(told: Told, url: str, language: Language = "ja") -> texts.Text:
@@ -548,6 +548,15 @@ def test_a_slack_bot_posts_to_the_channel_of_its_url(wire: Wire, configured: Pat
     """Planted fault: `Service.address` leaves the `#`: red (the channel is lost)."""
     bot = CHANNELS["slack_bot"][1].partition("/#")[0]
     assert wire.send_to(with_channel(configured, f"{bot}/{written}").url.reveal()).json["channel"] == channel
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("token", ["xoxbjkdnlazkcIdevi7FQabc", "TIiajkdnlazkXoXIdevi7FQa"])
+@pytest.mark.parametrize("start", ["slack://", "https://hooks.slack.com/services/"])
+def test_a_slack_webhook_whose_token_holds_xox_is_no_bot(wire: Wire, configured: Path, start: str, token: str) -> None:
+    """Planted fault: `xox` anywhere in the URL means a bot, which has no three parts: refused, red."""
+    request = wire.send_to(with_channel(configured, f"{start}T1JJ3T3L2/A1BRTD4JD/{token}").url.reveal())
+    assert (request.host, request.path) == ("hooks.slack.com", f"/services/T1JJ3T3L2/A1BRTD4JD/{token}")
 
 
 REFUSED = [

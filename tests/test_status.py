@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from mailwatch.database import FILE_NAME, LOCK_NAME, RunLock
 from mailwatch.mailbox import Server
 from mailwatch.secret import Secret
 from mailwatch.services import Outcome
+from mailwatch.texts import Text
 from mailwatch.watch import Watch
 from mailwatch.watch import channel as channel_module
 from mailwatch.watch.heartbeat import HeartbeatWorker
@@ -423,18 +425,55 @@ def test_with_a_run_at_work_the_run_sends_the_test_alert(
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_run_that_does_not_send_it_in_time_is_named_and_does_not_send_it_later(
-    tmp_path: Path, server: ScriptedImap, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_a_test_alert_does_not_wait_for_a_refused_channel_s_hour(
+    tmp_path: Path, server: ScriptedImap, recorder: Recorder, is_mended: bool
 ) -> None:
-    """The channel waits out a refusal, for an hour. Planted fault: the row is not given up: red."""
-    monkeypatch.setattr(check, "_WAIT_SECONDS", 0.3)
+    """Somebody looks on, and wants to know whether it works now. Planted fault: it waits as every alert does: red."""
     made = with_channels(tmp_path, server, recorder, "one", "two")
     phones = Phones(VirtualClock(datetime.now(UTC)))
     phones.plans["two"] = status(401)
     server.deliver(mails.by_notification(ONE))
     with at_work(made, server, phones):
         wait_until(lambda: {each.channel for each in list(phones.came)} == {"one", "two"}, what="both are tried")
+        if is_mended:
+            phones.plans.clear()
         result = invoke(tmp_path, "check", "--send")
+    assert result.exit_code == (0 if is_mended else 1)
+    why = say("channel.credentials", "en")
+    assert of_channels(result, "two") == [
+        "  " + say("check.sent", "en", channel="two")
+        if is_mended
+        else "! " + say("check.not_sent", "en", channel="two", why=why, detail="HTTP 401")
+    ]
+    # One attempt, and none of what waits for the hour to end.
+    assert [each.order for each in phones.attempts("two")][:2] == [ONE, None]
+    assert is_mended or len(phones.attempts("two")) == 2
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_does_not_send_it_in_time_is_named_and_does_not_send_it_later(
+    tmp_path: Path, server: ScriptedImap, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The channel is at an alert that hangs. Planted fault: the row is not given up: red."""
+    monkeypatch.setattr(check, "_WAIT_SECONDS", 0.3)
+    made = with_channels(tmp_path, server, recorder, "one", "two")
+    phones = Phones(VirtualClock(datetime.now(UTC)))
+    is_hanging, release = threading.Event(), threading.Event()
+
+    def hanging(_: Text) -> Outcome:
+        is_hanging.set()
+        assert release.wait(20)
+        return ACCEPTED
+
+    phones.plans["two"] = hanging
+    server.deliver(mails.by_notification(ONE))
+    with at_work(made, server, phones):
+        assert is_hanging.wait(10)
+        result = invoke(tmp_path, "check", "--send")
+        release.set()
+        server.deliver(mails.by_notification(TWO))
+        wait_until(lambda: phones.orders("two") == [ONE, TWO], what="what is owed after it is sent")
     assert result.exit_code == 1
     assert of_channels(result, "two") == ["! " + say("check.not_answered", "en", channel="two", seconds="0.3")]
     assert rows(tmp_path, "SELECT 1 FROM outbox WHERE settled_at IS NULL AND alert ->> 'kind' = 'test'") == []

@@ -18,7 +18,7 @@ from pathlib import Path
 import mails
 import pytest
 
-from mailwatch import database
+from mailwatch import database, retry
 from mailwatch.alert import Alert
 from mailwatch.amazon.details import Item
 from mailwatch.database import FILE_NAME, SCHEMA_VERSION, Database, RunLock
@@ -294,6 +294,15 @@ def test_a_repeat_that_its_key_keeps_from_being_delivered_twice_is_not_marked(
     assert told(again).may_be_repeat is may_be_repeat
 
 
+def test_a_row_that_is_settled_meanwhile_is_not_begun(store: Store) -> None:
+    """A stand-in told it between `due` and the attempt. Planted fault: `settled_at` is not looked at: red."""
+    record(store, notice())
+    entry = due(store)
+    store.outbox.settle(entry, NOON)
+    assert not store.outbox.begin_attempt(entry, NOON)
+    assert store.outbox.fares.of("slack", NOON).trying_since is None
+
+
 @pytest.mark.parametrize("result", [Result.PASSING, Result.AMBIGUOUS, Result.PERMANENT])
 def test_a_failure_of_the_channel_keeps_the_order_and_says_until_when_the_channel_waits(
     store: Store, result: Result
@@ -338,6 +347,21 @@ def test_what_is_refused_by_itself_waits_alone_and_comes_again_after_an_hour(sto
     assert told(due(store, NOON + timedelta(minutes=61))).order_id == ONE
 
 
+def test_alerts_that_are_refused_by_themselves_do_not_slow_the_channel(store: Store) -> None:
+    """Each is of its alert. Planted fault: a refusal counts among the channel's `failures`: a wait of minutes after
+    the first 500, red."""
+    for number in range(9):
+        record(store, notice(mails.order_id(number)))
+    for _ in range(8):
+        entry = due(store)
+        store.outbox.begin_attempt(entry, NOON)
+        store.outbox.postpone(entry, Outcome(Result.REFUSED), NOON)
+    assert store.outbox.fares.of("slack", NOON).failures == 0
+    last = due(store)
+    store.outbox.begin_attempt(last, NOON)
+    assert store.outbox.postpone(last, Outcome(Result.PASSING), NOON) <= retry.SEND_FIRST
+
+
 def test_a_retry_after_is_the_least_delay(store: Store) -> None:
     record(store, notice())
     store.outbox.begin_attempt(due(store), NOON)
@@ -351,6 +375,17 @@ def test_a_retry_after_of_a_refused_alert_is_the_least_delay_of_that_alert(store
     store.outbox.postpone(due(store), Outcome(Result.REFUSED, "HTTP 400", 7200.0), NOON)
     assert store.outbox.due("slack", NOON + timedelta(minutes=119)) is None
     assert due(store, NOON + timedelta(minutes=121))
+
+
+def test_news_of_cancelling_that_no_channel_takes_uses_up_no_single_alert(store: Store) -> None:
+    """Of unverified alerts 20 an hour go out singly. Planted fault: `may_be_named` is asked, and counts, before it is
+    known whether any channel takes the kind: the request waits for a digest, red."""
+    for number in range(25):
+        record(store, notice(mails.order_id(500 + number), Kind.CANCELLED, Trust.UNVERIFIED))
+    assert store.outbox.due("slack", NOON) is None
+    record(store, notice(ONE, trust=Trust.UNVERIFIED))
+    assert told(due(store)).order_id == ONE
+    assert not store.reports.tell_digest(["slack"], NOON + timedelta(hours=7), None)
 
 
 @pytest.mark.parametrize("days", [3, 400])
@@ -612,6 +647,39 @@ def test_a_store_of_the_first_version_is_brought_up_and_what_it_owes_is_due(
         store.outbox.settle(killed, NOON)
         assert store.outbox.due("slack", NOON) is None
         assert told(due(store, NOON + timedelta(minutes=61))).order_id == THREE
+
+
+@pytest.mark.parametrize("hours", [0, 1, 72])
+def test_an_attempt_of_the_first_version_that_was_killed_is_marked_whatever_key_there_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: float
+) -> None:
+    """It was sent without a retry key, so LINE knows nothing of it. Planted fault: a row without a first attempt counts
+    as first tried now: red."""
+    of_version_1(tmp_path, monkeypatch)
+    with closing(Store.open(tmp_path)) as store:
+        store.outbox.settle(due(store), NOON)
+        killed = store.outbox.due("slack", NOON + timedelta(hours=hours), key_seconds=24 * HOUR)
+        assert killed is not None
+        assert (told(killed).order_id, killed.is_unsure, told(killed).may_be_repeat) == (TWO, True, True)
+
+
+def test_what_the_first_version_held_after_a_passing_failure_keeps_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There each row waited by itself; now the channel does. Planted fault: the migration leaves `next_attempt`: the
+    second alert goes first, red."""
+    of_version_1(tmp_path, monkeypatch)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
+        query = "UPDATE outbox SET outcome = 'passing', attempts = 3, next_attempt = ? WHERE number = 1"
+        old.execute(query, [NOON.timestamp() + 600])
+        old.commit()
+    with closing(Store.open(tmp_path)) as store:
+        order = []
+        for _ in range(2):
+            order.append(told(due(store)).order_id)
+            store.outbox.settle(due(store), NOON)
+        assert order == [ONE, TWO]
+        assert store.outbox.next_due("slack") == NOON + timedelta(hours=1)  # refused for good: as before
 
 
 def test_a_store_of_the_first_version_keeps_what_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

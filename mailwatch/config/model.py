@@ -104,11 +104,13 @@ class Config:
     heartbeat: Heartbeat | None = None
 
 
-def audience(channels: Iterable[Channel]) -> tuple[tuple[str, frozenset[str]], ...]:
+def audience(channels: Iterable[Channel], besides: str | None = None) -> tuple[tuple[str, frozenset[str]], ...]:
     """Each channel's name and the kinds that are owed to it in the first place.
 
-    A stand-in gets only what no other channel is sent; the rest comes to it when another fails.
+    A stand-in gets only what no other channel is sent; the rest comes to it when another fails. `besides`: a channel
+    that can't be told, so that its stand-in gets the news of that.
     """
     channels = tuple(channels)
-    told = frozenset[str]().union(*(channel.send for channel in channels if not channel.fallback_for))
+    first = (channel.send for channel in channels if not channel.fallback_for and channel.name != besides)
+    told = frozenset[str]().union(*first)
     return tuple((c.name, c.send - told if c.fallback_for else c.send) for c in channels)

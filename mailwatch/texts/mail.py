@@ -38,18 +38,25 @@ def word(about: Alert, language: Language, zone: tzinfo) -> Text:
 def _word(about: Alert, language: Language, zone: tzinfo, limit: int) -> Text:
     lines = [
         about.order_id or say("alert.no_order", language),
+        *_doubt(about, language, zone),
         *_late(about, language),
         *_why(about, language),
-        say(f"alert.do_{about.kind}", language),
+        _do(about, language),
         *old_order(about, language, zone),
         *_when(about, language, zone),
         *_facts(about, language, limit),
-        *_doubt(about, language, zone),
         *_link(about),
         say("alert.open_line", language, n=about.open_requests),
         *_reply(about, language, zone),
     ]
     return Text(_title(about, language), "\n".join(lines))
+
+
+def _do(about: Alert, language: Language) -> str:
+    """What to do now; without an order there is no page to look at."""
+    if about.kind is Kind.POSSIBLE and about.order_id is None:
+        return say("alert.do_without_order", language)
+    return say(f"alert.do_{about.kind}", language)
 
 
 def _late(about: Alert, language: Language) -> list[str]:
@@ -106,6 +113,8 @@ def _facts(about: Alert, language: Language, limit: int) -> list[str]:
 def _details(about: Alert, language: Language, limit: int) -> list[str]:
     items = (_item(item, language, limit // 2) for item in about.items[:_SHOWN_ITEMS])
     lines = [say("alert.item_line", language, item=item) for item in items]
+    if len(about.items) > _SHOWN_ITEMS:
+        lines.append(say("alert.more_items_line", language, n=len(about.items) - _SHOWN_ITEMS))
     for key, value in (
         ("reason", about.reason),
         ("order_date", about.order_date),
@@ -147,5 +156,5 @@ def _reply(about: Alert, language: Language, zone: tzinfo) -> list[str]:
     """What to answer the buyer of a wish, ready to copy; mailwatch writes to nobody."""
     if about.kind is not Kind.WISH:
         return []
-    until = (about.received + _ANSWER_WITHIN).astimezone(zone)
+    until = (max(about.received, about.told_at or about.received) + _ANSWER_WITHIN).astimezone(zone)
     return [say("alert.reply_line", language), say("alert.reply", language, month=until.month, day=until.day)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import tzinfo
 
-from mailwatch.alert import Alert, Told
-from mailwatch.catalogue import Language, say
+from mailwatch.alert import Alert, Digest, FaultNews, MorningLine, Stage, TestAlert, Told
+from mailwatch.catalogue import Language, keys, say
+from mailwatch.errors import Fault
 from mailwatch.texts import watching
 from mailwatch.texts.mail import old_order
-from mailwatch.texts.text import SMS_UNITS, Text, at, cut, plain
+from mailwatch.texts.text import SMS_UNITS, Text, at, cut, plain, units
 from mailwatch.trust import Trust
 
 
@@ -16,8 +18,11 @@ def word(told: Told, language: Language, zone: tzinfo) -> Text:
     """The text as one body without a title."""
     if isinstance(told, Alert):
         lines = _alert(told, language, zone)
+    elif isinstance(told, Digest):
+        lines = _digest(told, language, zone)
     else:
-        long = watching.word(told, language, zone)
+        short = told if isinstance(told, TestAlert) else _with_short_faults(told)
+        long = watching.word(short, language, zone)
         lines = [long.title, long.body]
     return Text("", cut("\n".join(lines), SMS_UNITS))
 
@@ -34,3 +39,29 @@ def _alert(about: Alert, language: Language, zone: tzinfo) -> list[str]:
         *([] if about.order_id else [f"{plain(about.account, 20)} / {plain(about.folder, 20)}"]),
         say("sms.last", language, at=at(about.received, zone), n=about.open_requests),
     ]
+
+
+def _digest(digest: Digest, language: Language, zone: tzinfo) -> list[str]:
+    """As many rows as fit, whole, and how many more; no order ID in halves."""
+    rows = watching.rows_of(digest, language, zone)
+    repeat = say("alert.repeat", language) if digest.may_be_repeat else ""
+    title = say(f"digest.first_{digest.reason}", language, n=digest.count) + repeat
+    for shown in range(len(rows), -1, -1):
+        rest = digest.count - shown
+        more = [say("sms.more", language, n=rest)] if rest else []
+        lines = [title, say("sms.digest", language), *rows[:shown], *more]
+        if units("\n".join(lines)) <= SMS_UNITS:
+            return lines
+    return [title]
+
+
+def _with_short_faults(told: FaultNews | MorningLine) -> FaultNews | MorningLine:
+    """The same, each fault in its short sentence where it has one: a server's own words would push out the rest."""
+    if isinstance(told, MorningLine):
+        return replace(told, troubles=tuple(_short(each) for each in told.troubles))
+    return told if told.stage is Stage.OVER else replace(told, fault=_short(told.fault))
+
+
+def _short(fault: Fault) -> Fault:
+    key = fault.key.replace("fault.", "sms.", 1)
+    return Fault(key, fault.fields) if key in keys() else fault

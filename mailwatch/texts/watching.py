@@ -32,7 +32,9 @@ def word(told: Told, language: Language, zone: tzinfo) -> Text:
 def _fault(news: FaultNews, language: Language, zone: tzinfo) -> Text:
     key = f"{news.fault.key}_over" if news.stage is Stage.OVER else news.fault.key
     sentence = _sentence(Fault(key, news.fault.fields), language)
-    since = say(f"fault.{news.stage}_since", language, at=at(news.since, zone))
+    # A quota is used up until the month ends: no morning will tell more.
+    stage = Stage.LASTS if news.stage is Stage.BEGAN and news.fault.key == "fault.quota" else news.stage
+    since = say(f"fault.{stage}_since", language, at=at(news.since, zone))
     return Text(say(f"fault.{news.stage}", language), f"{sentence}\n{since}")
 
 
@@ -51,11 +53,16 @@ def _harmless(fault: Fault) -> Fault:
 def _digest(digest: Digest, language: Language, zone: tzinfo) -> Text:
     rest = digest.count - len(digest.named)
     lines = [
-        *(_row(row, language, zone) for row in digest.named),
+        *rows_of(digest, language, zone),
         *([say("digest.rest", language, n=rest)] if rest else []),
         say(f"digest.do_{digest.reason}", language),
     ]
     return Text(say(f"digest.first_{digest.reason}", language, n=digest.count), "\n".join(lines))
+
+
+def rows_of(digest: Digest, language: Language, zone: tzinfo) -> list[str]:
+    """What a digest names, a line each."""
+    return [_row(row, language, zone) for row in digest.named]
 
 
 def _row(row: DigestRow, language: Language, zone: tzinfo) -> str:

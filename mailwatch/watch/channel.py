@@ -140,7 +140,7 @@ def deliver(
     store: Store, config: Config, channel: Channel, send: Sender, entry: OutboxEntry, clock: Clock
 ) -> Delivered:
     """Try once; its outcome is on disk, and what it means for the channel's episode."""
-    watch, key, told_to = config.watch, CHANNEL + channel.name, audience(config.channels)
+    watch, key, told_to = config.watch, CHANNEL + channel.name, audience(config.channels, besides=channel.name)
     text = texts.word(entry.told, channel.service.form, watch.language, watch.time_zone)
     if not store.outbox.begin_attempt(entry, clock.now()):
         # Another channel that stands in was quicker.

@@ -164,6 +164,7 @@ class Oversight:
         """Whether the channel fails. Long enough, and it is told on the others; a stand-in steps in before that."""
         is_rationed = self._quota(store, channel, fares, now)
         if fares.owed:
+            # What it refused by itself is owed too.
             self._stand_in(store, channel, now, _stand_in_since(fares, now), kept=is_rationed)
         if _is_dead(fares, now) and not self._is_grace:
             cause = fares.last.cause if fares.last else None
@@ -228,13 +229,18 @@ class Oversight:
 
     # ---- episodes ----
 
+    def _told(self, key: str) -> Sequence[tuple[str, frozenset[str]]]:
+        """To whom a fault's news go: of a channel's own to the others, its stand-in among them."""
+        is_channels = key.startswith(CHANNEL)
+        return audience(self._config.channels, besides=key.removeprefix(CHANNEL)) if is_channels else self._audience
+
     def _began_fault(self, store: Store, key: str, fault: Fault, now: datetime) -> None:
-        if store.episodes.begin(key, fault, self._audience, now):
+        if store.episodes.begin(key, fault, self._told(key), now):
             log.fault_began(key, fault.key)
             self._signals.wake_channels()
 
     def _over(self, store: Store, key: str, now: datetime) -> None:
-        if store.episodes.end(key, self._audience, now, self._config.watch.quiet_until(now)):
+        if store.episodes.end(key, self._told(key), now, self._config.watch.quiet_until(now)):
             log.fault_over(key)
             self._signals.wake_channels()
 
