@@ -34,6 +34,13 @@ class ChannelState:
     owed: int = 0
     oldest_owed: datetime | None = None
 
+    def left_to_wait(self, now: datetime) -> float:
+        """The seconds until the next attempt may be; never more than was planned, however the clock was set since."""
+        if self.not_before is None or self.failed_at is None:
+            return 0.0
+        left, planned = self.not_before - now, self.not_before - self.failed_at
+        return max(min(left, planned).total_seconds(), 0.0)
+
 
 class Fares:
     """The channels of one store. What writes belongs inside the caller's transaction."""

@@ -308,7 +308,11 @@ class Outbox:
     def forget_private(self, now: datetime) -> None:
         """Take reason and excerpt out of rows that are still owed after 24 hours (design section 6)."""
         since = (now - PRIVATE_FOR).timestamp()
-        rest = "settled_at IS NULL AND created_at < ? AND coalesce(alert ->> 'reason', alert ->> 'excerpt') IS NOT NULL"
+        # Only the alert of a mail has a trust; a digest has a reason too, which is ours.
+        rest = (
+            "settled_at IS NULL AND created_at < ? AND alert ->> 'trust' IS NOT NULL"
+            " AND coalesce(alert ->> 'reason', alert ->> 'excerpt') IS NOT NULL"
+        )
         if self._database.one(f"SELECT 1 FROM outbox WHERE {rest}", since):  # noqa: S608 - a constant
             with self._database.transaction():
                 forgotten = "json_set(alert, '$.reason', NULL, '$.excerpt', NULL)"

@@ -22,7 +22,6 @@ SEND_CAP = 900.0
 UNSURE_FIRST = 15.0
 UNSURE_CAP = 3600.0
 SEND_PERMANENT = 3600.0
-LONGEST_RETRY_AFTER = 86_400.0
 
 
 def reconnect_delay(failures: int, jitter: float) -> float:

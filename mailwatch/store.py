@@ -241,13 +241,10 @@ class Store:
             row = self._database.one(f"SELECT begun, failed FROM reading WHERE {_THE_MAIL}", *_key_of(mail))  # noqa: S608
         return Tries(row["begun"], row["failed"]) if row else Tries(1, 0)
 
-    def vanished(self, mail: MailIdentity, *, is_last_try: bool) -> None:
-        """A mail was gone before it could be read: the morning line counts it, and at the last try it is let go."""
+    def vanished(self) -> None:
+        """A mail was gone before it could be read: the morning line counts it."""
         with self._database.transaction():
-            if is_last_try:
-                self._insert_mail(mail)
-            else:
-                self.reports.count("missed")
+            self.reports.count("missed")
 
     def mails_seen(self) -> int:
         """How many mails of all folders are recorded."""

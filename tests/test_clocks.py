@@ -358,22 +358,9 @@ def test_after_a_jump_no_retry_is_later_than_twice_its_plan(tmp_path: Path, fail
     assert seconds_until_the_retry(tmp_path, outcome, JUMPS[jump]) <= 2 * planned(outcome) + LOOK
 
 
-RESTART_WAITS = "after a restart the rest of a wait is not bounded by the wait that was planned, only by an hour"
-
-
 @pytest.mark.parametrize(
     ("failure", "jump"),
-    [
-        pytest.param(
-            failure,
-            jump,
-            marks=[pytest.mark.xfail(strict=True, reason=RESTART_WAITS)]
-            if jump.startswith("-") and failure in {"passing", "throttled", "ambiguous"}
-            else [],
-        )
-        for failure in FAILURES
-        for jump in JUMPS
-    ],
+    [(failure, jump) for failure in FAILURES for jump in JUMPS],
 )
 def test_after_a_jump_and_a_restart_no_retry_is_later_than_twice_its_plan(
     tmp_path: Path, failure: str, jump: str

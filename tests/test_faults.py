@@ -91,8 +91,8 @@ def stages(phones: Phones, name: str) -> list[str]:
 def test_a_refused_login_is_told_once_each_morning_and_once_when_it_is_over(
     server: ScriptedImap, tmp_path: Path
 ) -> None:
-    """Six restarts meanwhile repeat nothing. Planted faults: each refusal tells; the end is told at each login; the
-    fault is forgotten with the process: red each."""
+    """Six restarts meanwhile repeat nothing. Planted faults: each refusal tells; no news of the end; the fault is
+    forgotten with the process: red each."""
     watch, phones = watched(tmp_path, server)
     server.deliver(mails.by_notification(ONE))
     refused = NOON + timedelta(minutes=30)
@@ -254,8 +254,7 @@ def state_dir(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 def test_a_store_that_cannot_be_written_is_told_without_it_in_a_minute_once_an_hour_and_when_it_is_over(
     tmp_path: Path, breaks: Break, state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also to the stand-in, for nobody could know that the first refused. Planted faults: told through the outbox; told
-    at each look; a moment of it is told: red each."""
+    """Planted faults: never told; told after two minutes; told at each look; a moment of it is told: red each."""
     monkeypatch.setattr(database, "_BUSY_SECONDS", 0.0)
     clock = VirtualClock()
     phones = Phones(clock)

@@ -9,11 +9,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import mails
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_store import bytes_of
 from virtual import (
     BEGAN,
@@ -32,12 +36,12 @@ from virtual import (
     status,
 )
 
+from mailwatch import schedule
 from mailwatch import status as status_command
 from mailwatch.config import audience
 from mailwatch.database import RunLock
 from mailwatch.notice import Kind
 from mailwatch.services import Outcome
-from mailwatch.store import MailIdentity
 from mailwatch.trust import Trust
 
 ORDERS = [mails.order_id(number) for number in range(12_000)]
@@ -48,6 +52,7 @@ DAY = timedelta(days=1)
 MORNING = NOON + timedelta(hours=20)
 NIGHT = NOON + timedelta(hours=11)
 REQUEST = "[Request] Cancellation request"
+SMS = channel("sms", send=["request", "fault"])
 Start = Callable[..., tuple[Run, Phones]]
 
 
@@ -96,19 +101,19 @@ def test_after_two_weeks_without_any_channel_everything_is_told_once_and_in_orde
     run.record(ONE)
     run.go_on(hours=6, pace=120)
     tried_in_six_hours = len(phones.attempts("slack"))
-    run.go_on(hours=18, pace=3600)
+    run.go_on(hours=18, pace=7200)
     for number in range(1, 14):
         run.record(ORDERS[number], Kind.WISH if number % 3 else Kind.REQUEST)
-        run.go_on(days=1, pace=3600)
+        run.go_on(days=1, pace=7200)
         if number % 4 == 0:
             assert why_not_well(run) == Counter({"fault.channel": 2, "fault.overdue": 2})
             run = restarted(run, phones)
     back = run.clock.now()
     assert phones.accepted("slack") == phones.accepted("other") == []
     assert 6 <= tried_in_six_hours <= (7 if outcome == status(401) else 60)
-    assert 14 * 20 <= len(phones.attempts("slack")) <= 14 * (25 if outcome == status(401) else 60)
+    assert 14 * 10 <= len(phones.attempts("slack")) <= 14 * (25 if outcome == status(401) else 60)
     phones.plans.clear()
-    run.go_on(hours=2, pace=60)
+    run.go_on(hours=2, pace=120)
     for name in ("slack", "other"):
         assert phones.orders(name, back) == ORDERS[:14]
         assert max(Counter(each.key for each in phones.accepted(name)).values()) == 1
@@ -190,7 +195,7 @@ def test_private_words_leave_the_file_after_a_day_while_their_channel_waits(star
 def test_what_is_owed_to_a_channel_that_left_is_closed_and_logged(
     start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Planted fault: nothing is logged: red."""
+    """Planted faults: nothing is logged; nothing is closed: red each."""
     run, phones = start(channel("slack"), channel("line", fallback_for=["slack"]), channel("gone"))
     phones.plans |= {"slack": status(401), "line": status(401), "gone": status(401)}
     for order in (ONE, TWO):
@@ -287,7 +292,8 @@ def test_a_flood_that_goes_on_is_a_digest_each_six_hours_and_every_look_alike_co
 
 
 def test_a_look_alike_that_the_digest_named_was_told(start: Start) -> None:
-    """A verified mail soon after joins it, and a later one says that it is verified now."""
+    """A verified mail soon after joins it, and a later one says that it is verified now. Planted fault: a name in a
+    digest is no telling: red."""
     run, phones = start(channel("slack"))
     for number in range(25):
         run.record(ORDERS[number], trust=Trust.UNVERIFIED)
@@ -331,15 +337,21 @@ def test_where_a_channel_takes_digests_no_other_is_told_one(start: Start) -> Non
     assert phones.orders("slack") == phones.orders("other") == ORDERS[:20]
 
 
+def test_what_waits_for_a_digest_is_told_where_no_channel_takes_digests(start: Start) -> None:
+    """Where the provider names no authserv-id every genuine request is unverified; this is the SMS of the example."""
+    run, phones = start(SMS)
+    for order in ORDERS[:30]:
+        run.record(order, trust=Trust.UNVERIFIED)
+    run.go_on(hours=8, pace=600)
+    assert len(phones.orders("sms")) + sum(number for _, number, _ in digests(phones, "sms")) == 30
+
+
 # ---- faults that last ----
 
 
 def stages(phones: Phones, name: str) -> list[str]:
     """What a channel was told of the watching."""
     return [title for title in phones.titles(name) if title in {BEGAN, LASTS, OVER, WELL, NOT_WELL}]
-
-
-SMS = channel("sms", send=["request", "fault"])
 
 
 def test_a_dead_channel_is_told_on_the_others_each_morning_and_once_when_it_is_back(start: Start) -> None:
@@ -350,7 +362,7 @@ def test_a_dead_channel_is_told_on_the_others_each_morning_and_once_when_it_is_b
     phones.plans["other"] = status(403)
     run.record(ONE)
     for _ in range(10):
-        run.go_on(hours=7.2, pace=600)
+        run.go_on(hours=7.2, pace=1200)
         run = restarted(run, phones)
         run.record(TWO, Kind.WISH)
     assert stages(phones, "slack") == [BEGAN, NOT_WELL, NOT_WELL, NOT_WELL]
@@ -359,7 +371,7 @@ def test_a_dead_channel_is_told_on_the_others_each_morning_and_once_when_it_is_b
     assert told[0].at - NOON <= timedelta(minutes=1, seconds=1)
     assert all("channel other" in each.text.body for each in told)
     phones.plans.clear()
-    run.go_on(hours=2, pace=60)
+    run.go_on(hours=2, pace=120)
     assert stages(phones, "slack")[4:] == stages(phones, "sms")[4:] == [OVER]
     assert BEGAN not in phones.titles("other")
     assert OVER in phones.titles("other")
@@ -376,9 +388,9 @@ def test_a_channel_that_does_not_accept_for_15_minutes_is_told_as_dead(
     run, phones = start(channel("slack"), channel("other"))
     phones.plans["other"] = outcome
     run.record(ONE)
-    run.go_on(minutes=minutes - 0.5 if minutes == 1 else 14)
+    run.go_on(minutes=minutes - 0.5 if minutes == 1 else 14, pace=15)
     assert phones.titles("slack").count(BEGAN) == (minutes == 1)
-    run.go_on(minutes=minutes)
+    run.go_on(minutes=minutes, pace=15)
     assert phones.titles("slack").count(BEGAN) == 1
 
 
@@ -520,7 +532,7 @@ def mornings(phones: Phones) -> list[datetime]:
 def test_the_morning_line_comes_once_each_morning_and_not_on_the_day_of_the_first_start(
     start: Start, zone: str, local: str, first: datetime
 ) -> None:
-    """Planted faults: the first start gives one at once; the time is taken as UTC; a restart repeats it: red each."""
+    """Planted faults: the first start gives one at once; the time is taken as UTC; it is not remembered: red each."""
     run, phones = start(channel("slack"), watch=f"morning_line = '{local}'\ntime_zone = '{zone}'")
     for _ in range(10):
         run.go_on(hours=11, pace=600)
@@ -540,7 +552,7 @@ def test_in_summer_time_too_it_comes_at_the_time_on_the_wall(start: Start) -> No
 
 
 def test_the_morning_line_counts_what_came_since_the_last(start: Start) -> None:
-    """Planted faults: counts since the first start; copies count as known: red each."""
+    """Planted faults: counts since the first start; a `possible` counts as known: red each."""
     run, phones = start(channel("slack"), watch="morning_line = '08:00'")
     run.go_on(minutes=1)
     run.record(ONE)
@@ -548,7 +560,7 @@ def test_the_morning_line_counts_what_came_since_the_last(start: Start) -> None:
     run.record(ONE)
     run.record(THREE, Kind.POSSIBLE)
     run.record(FOUR, trust=Trust.FORGED)
-    run.store.vanished(MailIdentity("shop", "INBOX", 1, 99_999, run.clock.now(), 1), is_last_try=False)
+    run.store.vanished()
     run.go_on(until=MORNING + timedelta(minutes=1), pace=600)
     assert said(phones) == (
         "Since 8/8 12:00: 5 mails seen, 2 requests and wishes, 2 open, 1 gone before they could be read, 1 forged"
@@ -615,3 +627,32 @@ def test_a_clock_that_was_wrong_silences_no_morning(start: Start) -> None:
     run.clock.jump(-4000 * DAY)
     run.go_on(days=3, pace=600)
     assert [at.replace(second=0) for at in mornings(phones)] == [MORNING, MORNING + DAY, MORNING + 2 * DAY]
+
+
+# ---- the times of day ----
+
+MOMENTS = st.datetimes(datetime(2022, 1, 1), datetime(2023, 1, 1)).map(lambda at: at.replace(tzinfo=UTC))  # noqa: DTZ001
+TIMES = st.times().map(lambda at: at.replace(second=0, microsecond=0))
+ZONES = st.sampled_from(["Asia/Tokyo", "Europe/London", "America/New_York"]).map(ZoneInfo)
+
+
+@given(TIMES, MOMENTS, ZONES)
+def test_the_last_morning_is_behind_and_not_more_than_a_day(at: time_of_day, now: datetime, zone: ZoneInfo) -> None:
+    """Planted fault: the day is taken from UTC: red."""
+    found = schedule.last_at(at, now, zone)
+    assert timedelta() <= now - found <= timedelta(hours=25)
+    assert zone.key != "Asia/Tokyo" or found.astimezone(zone).time() == at
+
+
+@given(TIMES, TIMES, MOMENTS, ZONES)
+def test_quiet_hours_are_over_at_their_end_also_across_midnight(
+    start: time_of_day, end: time_of_day, now: datetime, zone: ZoneInfo
+) -> None:
+    """Planted fault: an end before the start is never reached: red."""
+    until = schedule.Hours(start, end).until(now, zone)
+    local = now.astimezone(zone).time()
+    is_inside = start <= local < end if start <= end else local >= start or local < end
+    assert (until is not None) is (is_inside and start != end)
+    # In the hour that comes twice in autumn it may be the first of the two.
+    assert until is None or timedelta(hours=-1) < until - now <= timedelta(hours=25)
+    assert until is None or zone.key != "Asia/Tokyo" or until.astimezone(zone).time() == end

@@ -225,8 +225,7 @@ def expected(name: str) -> dict[str, Any]:
 @pytest.mark.server
 @pytest.mark.parametrize("case", CASES)
 def test_each_alert_is_the_request_that_is_kept_on_every_channel(wire: Wire, case: str) -> None:
-    """Planted faults, each red: `Line.amend` and `Slack.amend` do nothing; `Twilio.address` gives its URL back; title
-    and body of a LINE message the other way round."""
+    """Planted faults, each red: `Line.amend` or `Slack.amend` does nothing; `Twilio.address` gives its URL back."""
     sent = {name: shape(request) for name, request in wire.send(*CASES[case]).items()}
     assert sent == {name: expected(name)[case] for name in CHANNELS}
 
@@ -380,8 +379,8 @@ def check_sent(wire: Wire, told: Told, language: Language = "ja") -> None:
 @pytest.mark.server
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_value_arrives_as_plain_text_on_every_channel(wire: Wire, value: str) -> None:
-    """Planted faults, each red: `Slack.amend` without any one of its three escapes, and with mrkdwn; `Discord.amend`
-    does nothing; body_format MARKDOWN in `transport.send`; `plain` gives its text back."""
+    """Planted faults, each red: `Slack.amend` without any one of its three escapes, or with mrkdwn; `Discord.amend`
+    does nothing; body_format HTML in `transport.send`; `plain` gives its text back."""
     for told in (hostile_alerts(value)[1], hostile_news(value)[1]):
         check_sent(wire, told)
 
@@ -407,7 +406,8 @@ def test_any_value_arrives_as_plain_text_on_every_channel(wire: Wire, value: str
 
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_value_in_one_field_is_plain_text_in_every_form(value: str) -> None:
-    """Planted fault: `plain` left out of `texts.mail`, of one field after the other: red."""
+    """Planted faults, each red: no `plain` round any one value of `texts.mail`, or round the folder of `texts.short`;
+    `plain` keeps surrogates."""
     for field, form, language in itertools.product(FIELDS, Form, LANGUAGES):
         for told in hostile_alerts("x", **{field: value}):
             check_harmless(texts.word(told, form, language, TOKYO).whole, told, form)
@@ -443,7 +443,7 @@ def test_any_values_in_all_fields_are_plain_text_within_the_limits(
 @given(VALUES, st.sampled_from(Form), st.sampled_from(LANGUAGES))
 @settings(max_examples=100)
 def test_whatever_a_server_says_when_it_refuses_us_is_plain_text(value: str, form: Form, language: Language) -> None:
-    """Planted fault: `_harmless` of `texts.watching` gives its fault back: red."""
+    """Planted faults, each red: no `_harmless` in `texts.watching`; `texts.short` does not cut."""
     for told in hostile_news(value):
         check_harmless(texts.word(told, form, language, TOKYO).whole, told, form)
 
@@ -521,7 +521,7 @@ def test_a_line_message_goes_to_the_person_group_or_room(wire: Wire, configured:
     ],
 )
 def test_a_phone_number_arrives_in_e164_however_it_is_written(wire: Wire, configured: Path, number: str) -> None:
-    """Planted fault: `_number` does not turn 0 into +81: red (apprise sends +0…)."""
+    """Planted faults, each red: `_number` leaves a leading 0 (apprise sends +0…), or the one of +810…."""
     channel = with_channel(configured, f"twilio://{SID}:{AUTH}@+1 (500) 555-0006/{number}")
     body = shape(wire.send_to(channel.url.reveal()))["body"]
     assert (body["From"], body["To"]) == ("+15005550006", "+819012345678")
@@ -589,7 +589,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("key", "url"), REFUSED)
 def test_a_url_that_would_go_nowhere_is_refused_by_the_configuration(configured: Path, key: str, url: str) -> None:
-    """Planted fault: `Service.problem` of all says None: red."""
+    """Planted fault, of each service: `problem` says None: red."""
     with pytest.raises(ConfigurationError) as caught:
         with_channel(configured, url)
     assert [fault.key for fault in caught.value.faults] == [key]

@@ -388,6 +388,18 @@ def test_news_of_cancelling_that_no_channel_takes_uses_up_no_single_alert(store:
     assert not store.reports.tell_digest(["slack"], NOON + timedelta(hours=7), None)
 
 
+def test_a_request_that_was_told_stays_told_though_its_next_mail_waits_for_a_digest(store: Store) -> None:
+    """Planted fault: one row that is not told hides the one that is: the request is not counted as open, red."""
+    first, second = (Item(title=title) for title in ("ステンレス水筒 500ml", "木製コースター 4枚組"))
+    record(store, replace(notice(trust=Trust.UNVERIFIED), items=(first,)))
+    for number in range(100, 120):
+        record(store, notice(mails.order_id(number), trust=Trust.UNVERIFIED))
+    assert record(store, replace(notice(trust=Trust.UNVERIFIED), items=(second,))) == [Action.REOPEN]
+    assert store.outbox.open_requests(NOON) == 20  # all but the last of the 21, which waits
+    [told_one] = [each.id for each in store.requests() if each.order_id == ONE]
+    assert store.reports.was_told(told_one)
+
+
 @pytest.mark.parametrize("days", [3, 400])
 def test_a_clock_that_jumps_back_makes_no_alert_wait_for_years(store: Store, days: int) -> None:
     """A row that is held until then is not held at all. Planted fault: `_DUE` without its second half: red."""

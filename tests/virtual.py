@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import mails
@@ -219,7 +220,7 @@ class Run:
         self.oversight = Oversight(made, phones.of, self.signals, clock)
         self._steps: dict[str, Callable[[], float]] = {
             "search": self._search,
-            **{each.name: lambda each=each: each.step(self.store) for each in self.channels},  # type: ignore[misc]
+            **{each.name: partial(each.step, self.store) for each in self.channels},
             "oversight": lambda: self.oversight.look(self.store),
         }
         self._events = {"oversight": self.signals.trouble}

@@ -63,5 +63,5 @@ def _with_short_faults(told: FaultNews | MorningLine) -> FaultNews | MorningLine
 
 
 def _short(fault: Fault) -> Fault:
-    key = fault.key.replace("fault.", "sms.", 1)
+    key = f"sms.{fault.key.partition('.')[2]}"
     return Fault(key, fault.fields) if key in keys() else fault

@@ -92,9 +92,8 @@ class ChannelWorker:
         if self._wait_until is None:
             # After a start: what was left of the wait that an earlier run had to keep.
             is_mended = store.outbox.fares.is_new_url(self.channel.name, self.channel.url)
-            held = None if is_mended else store.outbox.fares.of(self.channel.name, now).not_before
-            left = (held - now).total_seconds() if held else 0.0
-            self._wait_until = monotonic + min(max(left, 0.0), retry.LONGEST_RETRY_AFTER)
+            left = 0.0 if is_mended else store.outbox.fares.of(self.channel.name, now).left_to_wait(now)
+            self._wait_until = monotonic + left
         store.outbox.forget_private(now)
         is_waiting = monotonic < self._wait_until
         entry = store.outbox.due_test(self.channel.name, now) if is_waiting else self._due(store, now)

@@ -124,6 +124,9 @@ class Search:
         since = (self._clock.now() - self._lookback()).date()
         listed = self._mailbox.uids(since=since)
         above = self._mailbox.uids(above=max(self._floor, max(self._seen, default=0) - _OLD_UIDS))
+        # A restored mailbox gives the numbers above its last mail anew; what is known of them is of mails that are gone.
+        top = max((*listed, *above), default=0)
+        self._seen = {uid: known for uid, known in self._seen.items() if uid <= top}
         return sorted({*listed, *above} - self._confirmed(listed))
 
     def _lookback(self) -> timedelta:
@@ -181,9 +184,9 @@ class Search:
         found = self._mailbox.text(headline)
         if found is None:
             log.vanished(self._account.name, self._mailbox.folder, headline.uid)
-            self._store.vanished(identity, is_last_try=tries.begun > 1)
-            if tries.begun > 1:
-                self._remember(headline)
+            if tries.begun == 1:
+                self._store.vanished()
+            # Not marked: one that is still listed is tried by each search, and told of when it never comes.
             return
         notices = notice.read(found, self._account.provider, self._config.templates, is_junk=self._mailbox.is_junk)
         reading = Reading(identity, self._account.seller, found.content_key(), notices)

@@ -55,7 +55,7 @@ def _seen_before_recorded() -> None:
     plain_begin, plain_insert = Store.begin_reading, Store._insert_mail
     begun: set[store.MailIdentity] = set()
 
-    def begin_reading(self: Store, mail: store.MailIdentity) -> int:
+    def begin_reading(self: Store, mail: store.MailIdentity) -> store.Tries:
         tries = plain_begin(self, mail)
         with self._database.transaction():
             if plain_insert(self, mail):
