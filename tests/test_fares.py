@@ -264,7 +264,9 @@ def test_a_stand_in_after_an_answer_that_never_came_is_marked(start: Start) -> N
 def test_the_second_stand_in_is_marked_where_the_first_gave_no_answer(start: Start) -> None:
     """Contract 1: a repeat after an answer that never came is marked."""
     run, phones = start(
-        channel("slack"), channel("line", fallback_for=["slack"]), channel("sms", fallback_for=["slack", "line"])
+        channel("slack"),
+        channel("line", fallback_for=["slack"], send=["request"]),
+        channel("sms", fallback_for=["slack", "line"], send=["request"]),
     )
     phones.plans |= {"slack": status(401), "line": NO_ANSWER}
     run.record(ONE)

@@ -80,7 +80,8 @@ def test_a_request_says_everything_a_person_needs() -> None:
     assert shown(ALERT).split("\n") == [
         "【依頼】キャンセルのリクエストです",
         ID,
-        "まだなら出荷通知を送らず、発送を止めてください。出荷通知済みなら、発送前は発送せず返金、発送後は受取拒否か返品を購入者に案内。",
+        "出荷通知を送らず、発送を止めてください。注文ページでリクエストを確かめてキャンセル(率に影響しません)。"
+        "出荷通知だけ済みなら発送せず返金、発送済みなら受取拒否か返品を購入者に案内。",
         "Amazonの通知 6/8 09:12",
         "商品: ケトル ×2",
         "理由: 不要になった",
@@ -140,7 +141,7 @@ def test_an_order_that_may_have_shipped_is_warned_of_before_it_is_refunded(
     lines = [line for line in shown(about).split("\n") if line.startswith("⚠")]
     assert len(lines) == (warning is not None)
     assert warning is None or warning in lines[0]
-    assert ("古い注文" in shown(about, form=Form.SMS)) is (warning is not None)
+    assert ("発送済みか先に確認" in shown(about, form=Form.SMS)) is (warning is not None)
 
 
 @pytest.mark.parametrize("kind", TOLD)

@@ -107,10 +107,14 @@ class Config:
 def audience(channels: Iterable[Channel], besides: str | None = None) -> tuple[tuple[str, frozenset[str]], ...]:
     """Each channel's name and the kinds that are owed to it in the first place.
 
-    A stand-in gets only what no other channel is sent; the rest comes to it when another fails. `besides`: a channel
-    that can't be told, so that its stand-in gets the news of that.
+    A stand-in gets only what no channel before it is sent; the rest comes to it when another fails. `besides`: a
+    channel that can't be told, so that its stand-in gets the news of that.
     """
     channels = tuple(channels)
-    first = (channel.send for channel in channels if not channel.fallback_for and channel.name != besides)
-    told = frozenset[str]().union(*first)
-    return tuple((c.name, c.send - told if c.fallback_for else c.send) for c in channels)
+    told = {kind for each in channels if not each.fallback_for and each.name != besides for kind in each.send}
+    kinds = {}
+    for each in channels:
+        kinds[each.name] = each.send - told if each.fallback_for and each.name != besides else each.send
+        if each.fallback_for and each.name != besides:
+            told |= each.send
+    return tuple(kinds.items())

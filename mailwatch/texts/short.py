@@ -6,12 +6,20 @@ from dataclasses import replace
 from datetime import tzinfo
 
 from mailwatch.alert import Alert, Digest, FaultNews, MorningLine, Stage, TestAlert, Told
-from mailwatch.catalogue import Language, keys, say
+from mailwatch.catalogue import Language, say
 from mailwatch.errors import Fault
 from mailwatch.texts import watching
 from mailwatch.texts.mail import old_order
 from mailwatch.texts.text import SMS_UNITS, Text, at, cut, plain, units
 from mailwatch.trust import Trust
+
+_SHORT = {
+    "fault.login": "sms.login",
+    "fault.folder": "sms.folder",
+    "fault.stale": "sms.stale",
+    "fault.channel": "sms.channel",
+    "fault.store": "sms.store",
+}
 
 
 def word(told: Told, language: Language, zone: tzinfo) -> Text:
@@ -63,5 +71,4 @@ def _with_short_faults(told: FaultNews | MorningLine) -> FaultNews | MorningLine
 
 
 def _short(fault: Fault) -> Fault:
-    key = f"sms.{fault.key.partition('.')[2]}"
-    return Fault(key, fault.fields) if key in keys() else fault
+    return Fault(_SHORT.get(fault.key, fault.key), fault.fields)

@@ -124,7 +124,7 @@ class Search:
         since = (self._clock.now() - self._lookback()).date()
         listed = self._mailbox.uids(since=since)
         above = self._mailbox.uids(above=max(self._floor, max(self._seen, default=0) - _OLD_UIDS))
-        # A restored mailbox gives the numbers above its last mail anew; what is known of them is of mails that are gone.
+        # A restored mailbox gives the numbers above its last mail anew; what is known of them is of other mails.
         top = max((*listed, *above), default=0)
         self._seen = {uid: known for uid, known in self._seen.items() if uid <= top}
         return sorted({*listed, *above} - self._confirmed(listed))
