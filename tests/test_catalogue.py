@@ -22,8 +22,9 @@ CATALOGUE = {
     for name, texts in entries.items()
 }
 SECTIONS = {key.partition(".")[0] for key in CATALOGUE}
-SOURCES = sorted(Path(mailwatch.__file__).parent.rglob("*.py"))
-TREES = {path.name: ast.parse(path.read_text("utf-8")) for path in SOURCES}
+PACKAGE = Path(mailwatch.__file__).parent
+TREES = {str(path.relative_to(PACKAGE)): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
+NODES = [node for tree in TREES.values() for node in ast.walk(tree)]
 # Words an error knows of itself, beside what its call gives: config's reader and the loader of templates add these.
 # `init` puts its question in the place of the key.
 ADDED = {"config": {"key"}, "template": {"path"}, "init": {"key"}}
@@ -35,11 +36,10 @@ def placeholders(text: str) -> set[str]:
 
 def constants() -> set[str]:
     """Every text in the code that is not a piece of an f-string."""
-    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
-    pieces = {id(piece) for node in nodes if isinstance(node, ast.JoinedStr) for piece in node.values}
+    pieces = {id(piece) for node in NODES if isinstance(node, ast.JoinedStr) for piece in node.values}
     return {
         node.value
-        for node in nodes
+        for node in NODES
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in pieces
     }
 
@@ -47,7 +47,7 @@ def constants() -> set[str]:
 def patterns() -> set[str]:
     """The keys that an f-string builds, as patterns: f"alert.do_{kind}" is alert\\.do_.+"""
     found = set()
-    for node in (node for tree in TREES.values() for node in ast.walk(tree)):
+    for node in NODES:
         if isinstance(node, ast.JoinedStr):
             pieces = [re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+" for part in node.values]
             if re.match(rf"(?:{'|'.join(SECTIONS)})\\\.", pieces[0]):
@@ -57,7 +57,7 @@ def patterns() -> set[str]:
 
 def endings() -> set[str]:
     """What an f-string adds to a key that it is given: f"{fault.key}_over" is _over."""
-    joined = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    joined = [node for node in NODES if isinstance(node, ast.JoinedStr)]
     return {
         str(tail.value)
         for head, tail in (node.values for node in joined if len(node.values) == 2)
@@ -101,15 +101,14 @@ def test_every_key_that_the_code_names_is_in_the_catalogue() -> None:
 
 def test_every_key_of_the_catalogue_is_used() -> None:
     """`_help("x")` names help.x; a key may also be a name behind an f-string's section, or a key with an ending."""
-    names = constants() | {
-        node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
-    }
-    built = [re.compile(pattern) for pattern in patterns() if not pattern.endswith("\\..+")]
-    of_a_section = {pattern.partition("\\.")[0] for pattern in patterns() if pattern.endswith("\\..+")}
+    names = constants() | {node.name for node in NODES if isinstance(node, ast.FunctionDef)}
+    found, tails = patterns(), endings()
+    built = [re.compile(pattern) for pattern in found if not pattern.endswith("\\..+")]
+    of_a_section = {pattern.partition("\\.")[0] for pattern in found if pattern.endswith("\\..+")}
     unused = {
         key
         for key in CATALOGUE
-        if not any(key.removesuffix(ending) in names for ending in ("", *endings()))
+        if not any(key.removesuffix(ending) in names for ending in ("", *tails))
         and not any(pattern.fullmatch(key) for pattern in built)
         and not (key.partition(".")[0] in of_a_section and key.partition(".")[2] in names)
     }
