@@ -484,6 +484,7 @@ def test_whatever_the_server_does_a_command_ends_as_unreachable_within_its_deadl
     """Planted fault: `_surprises_lose` lets imaplib's errors through: red."""
     monkeypatch.setattr(mailbox, "COMMAND_SECONDS", 0.4)
     monkeypatch.setattr(mailbox, "SEARCH_SECONDS", 0.4)
+    monkeypatch.setattr(mailbox, "PROOF_SECONDS", 0.4)
     server.deliver(mails.by_notification(ORDER))
     calls: dict[str, Callable[[Mailbox], object]] = {
         "UID SEARCH": lambda box: box.uids(),

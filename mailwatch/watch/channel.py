@@ -160,13 +160,14 @@ def deliver(
     if outcome.result not in {Result.PERMANENT, Result.REFUSED}:
         return Delivered(outcome, delay)
     # A person must act: told on the others at once.
-    fault = channel_fault(channel.name, outcome.cause or Cause.REFUSED)
-    is_new = store.episodes.begin(key, fault, told_to, clock.now(), is_dead=outcome.result is Result.PERMANENT)
+    is_dead = outcome.result is Result.PERMANENT
+    fault = channel_fault(channel.name, outcome.cause or Cause.REFUSED, is_dead=is_dead)
+    is_new = store.episodes.begin(key, fault, told_to, clock.now(), is_dead=is_dead)
     if is_new:
         log.fault_began(key, outcome.why)
     return Delivered(outcome, delay, is_news=is_new)
 
 
-def channel_fault(name: str, cause: Cause) -> Fault:
-    """The fault of a channel that does not accept."""
-    return Fault("fault.channel", {"channel": name, "why": Fault(f"channel.{cause}")})
+def channel_fault(name: str, cause: Cause, *, is_dead: bool = True) -> Fault:
+    """The fault of a channel that accepts nothing, or (not `is_dead`) that has refused one alert by itself."""
+    return Fault("fault.channel" if is_dead else "fault.refused", {"channel": name, "why": Fault(f"channel.{cause}")})
