@@ -18,6 +18,7 @@ _SHORT = {
     "fault.folder": "sms.folder",
     "fault.stale": "sms.stale",
     "fault.channel": "sms.channel",
+    "fault.refused": "sms.refused",
     "fault.store": "sms.store",
 }
 
