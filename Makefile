@@ -15,7 +15,7 @@ test: $(VENV)/test.done
 	$(BIN)/python -m pytest
 
 unit: $(VENV)/test.done
-	$(BIN)/python -m pytest -m "not server"
+	$(BIN)/python -m pytest -m "not server and not long"
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .

@@ -30,10 +30,11 @@ from click.testing import CliRunner, Result
 from mailwatch import __version__, cli, watch
 from mailwatch.catalogue import preferred
 
-pytestmark = pytest.mark.server
-
-# apprise loads modules that warn of their own end.
-pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal:DeprecationWarning")
+pytestmark = [
+    pytest.mark.server,
+    # apprise loads modules that warn of their own end.
+    pytest.mark.filterwarnings("ignore:.*slated for removal:DeprecationWarning"),
+]
 
 PACKAGE = Path(cli.__file__).parents[1]
 SAMPLES = PACKAGE / "sample_mails"

@@ -43,6 +43,8 @@ from mailwatch.trust import Trust
 from mailwatch.watch.channel import deliver
 from mailwatch.watch.oversight import state_of
 
+pytestmark = pytest.mark.long
+
 ORDERS = [mails.order_id(number) for number in range(260)]
 ONE, TWO, THREE = ORDERS[:3]
 NO_MORNING = "morning_line = ''"

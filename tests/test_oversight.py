@@ -44,6 +44,8 @@ from mailwatch.notice import Kind
 from mailwatch.services import Outcome
 from mailwatch.trust import Trust
 
+pytestmark = pytest.mark.long
+
 ORDERS = [mails.order_id(number) for number in range(12_000)]
 ONE, TWO, THREE, FOUR = ORDERS[:4]
 NO_MORNING = "morning_line = ''"

@@ -60,6 +60,8 @@ from mailwatch.watch.oversight import Oversight
 from mailwatch.watch.search import Search
 from mailwatch.watch.signals import Progress, Signals
 
+pytestmark = pytest.mark.long
+
 FOLDERS = ("INBOX", "Junk")
 # One takes digests, one takes none, one stands in for the second.
 DIGESTS, SINGLES, STAND_IN = "digests", "singles", "stand-in"

@@ -267,7 +267,7 @@ def check_plain(about: Alert, language: Language) -> None:
         assert links == ([PAGE] if about.order_id and form is not Form.SMS else [])
 
 
-@pytest.mark.parametrize("value", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("order_id", [ID, None])
 def test_a_hostile_value_in_any_field_is_plain_one_line_text_and_no_link(value: str, order_id: str | None) -> None:
     """Seen red with `plain` giving its text back, without its category filter, and without either link rule."""

@@ -35,7 +35,9 @@ def plain(text: str, limit: int = _LIMIT_VALUE) -> str:
 
     `@` and `<` stay what they are: channels send as text. A URL or host name loses what makes a phone see a link in it.
     """
-    kept = "".join(" " if c.isspace() else c for c in text if c in "\t\n" or unicodedata.category(c) not in _UNSEEN)
+    # A title of a megabyte costs no more than one of a page.
+    first = text[: 20 * limit]
+    kept = "".join(" " if c.isspace() else c for c in first if c in "\t\n" or unicodedata.category(c) not in _UNSEEN)
     one_line = re.sub(r"\s+", " ", kept).strip()
     no_link = _DOT_OF_A_HOST.sub("．", one_line.replace("://", ": "))
     no_link = _IP_ADDRESS.sub(lambda found: found[0].replace(".", "．"), no_link)
