@@ -297,6 +297,8 @@ def _problem(path: Path) -> str | None:
         name = getattr(fault, "sqlite_errorname", "")
         is_damage = _error_key(fault) == "store.damaged" or name in {"SQLITE_ERROR", "SQLITE_IOERR_SHORT_READ"}
         return str(fault)[:100] if is_damage else None
+    except UnicodeDecodeError:
+        return "not UTF-8"
     finally:
         connection.close()
     return None
@@ -358,6 +360,9 @@ def _translated(path: Path) -> Iterator[None]:
     except OverflowError as fault:
         # A number of over 64 bits; sqlite3 does not count that as an error of the database.
         raise StoreError("store.unwritable", path=path, why=fault) from None
+    except UnicodeDecodeError:
+        # sqlite3 fails so over its own message, where that quotes a damaged name.
+        raise StoreError("store.damaged", path=path, why="not UTF-8") from None
     except sqlite3.DatabaseError as fault:
         raise StoreError(_error_key(fault), path=path, why=fault) from None
 

@@ -378,8 +378,15 @@ def spoil_table(path: Path) -> None:
         connection.commit()
 
 
+def spoil_words(path: Path) -> None:
+    """A flipped bit in the words of the schema: sqlite3 can't decode its own message of it."""
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE folder", b"CREATE TA\xe9LE folder"))
+
+
 @pytest.mark.parametrize(
-    "spoil", [spoil_nothing, spoil_empty, spoil_zeroed, spoil_cut, spoil_garbage, spoil_table], ids=lambda s: s.__doc__
+    "spoil",
+    [spoil_nothing, spoil_empty, spoil_zeroed, spoil_cut, spoil_garbage, spoil_table, spoil_words],
+    ids=lambda s: s.__doc__,
 )
 def test_a_damaged_or_lost_store_is_begun_anew_and_told_once(
     server: ScriptedImap, tmp_path: Path, spoil: Callable[[Path], None]
