@@ -89,7 +89,6 @@ class Reports:
             self._database.change("UPDATE unverified SET state = 'counted' WHERE state = 'waiting'")
             for row in shown:
                 self._database.change("DELETE FROM unverified WHERE state = 'counted' AND order_id = ?", row.order_id)
-            self._database.change("DELETE FROM unverified WHERE state = 'told' AND at < ?", (now - _HOUR).timestamp())
             self._remember("digest", now, {})
         return True
 

@@ -401,6 +401,19 @@ def test_a_request_that_was_told_stays_told_though_its_next_mail_waits_for_a_dig
     assert store.reports.was_told(one["id"])
 
 
+def test_a_request_that_was_told_stays_told_though_a_digest_only_counts_its_next_mail(store: Store) -> None:
+    """Seen red with what was told forgotten an hour later, when the digest goes out."""
+    first, second = (Item(title=title) for title in ("ステンレス水筒 500ml", "木製コースター 4枚組"))
+    record(store, replace(notice(trust=Trust.UNVERIFIED), items=(first,)))
+    for number in range(100, 165):
+        record(store, notice(mails.order_id(number), trust=Trust.UNVERIFIED))
+    record(store, replace(notice(trust=Trust.UNVERIFIED), items=(second,)))
+    assert store.reports.tell_digest(["slack"], NOON + timedelta(hours=2), None)
+    one = store._database.one("SELECT id FROM request WHERE order_id = ?", ONE)
+    assert one is not None
+    assert store.reports.was_told(one["id"])
+
+
 @pytest.mark.parametrize("days", [3, 400])
 def test_a_clock_that_jumps_back_makes_no_alert_wait_for_years(store: Store, days: int) -> None:
     """A row that is held until then is not held at all. Planted fault: `_DUE` without its second half: red."""
