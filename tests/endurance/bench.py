@@ -143,7 +143,7 @@ class Program:
         try:
             with closing(sqlite3.connect(f"file:{self.store}?mode=ro", uri=True, timeout=10)) as store:
                 return int(store.execute(query, values).fetchone()[0])
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
             return -1
 
     @property
