@@ -106,10 +106,10 @@ class Fares:
         )
 
     def failed(self, name: str, outcome: Outcome, now: datetime, delay: float) -> None:
-        """It was not; the channel waits for `delay` seconds (0: it need not)."""
+        """It was not; the channel waits for `delay` seconds (0: no longer than it had to)."""
         self._database.change(
-            "UPDATE channel SET not_before = ?, failures = failures + ?, failed_at = ?, outcome = ?, why = ?,"
-            " cause = ? WHERE name = ?",
+            "UPDATE channel SET not_before = coalesce(?, not_before), failures = failures + ?, failed_at = ?,"
+            " outcome = ?, why = ?, cause = ? WHERE name = ?",
             *(now.timestamp() + delay if delay else None, int(outcome.result is not Result.REFUSED)),
             *(now.timestamp(), outcome.result, outcome.why),
             *(outcome.cause, name),

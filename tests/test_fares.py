@@ -94,6 +94,26 @@ def test_a_stand_in_is_sent_nothing_itself_but_what_nobody_else_takes(start: Sta
     assert [each.text.title for each in phones.attempts("sms")] == ["[Cancelled] Amazon says it is cancelled"]
 
 
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_test_alert_that_is_refused_ends_no_wait_of_its_channel(start: Start, is_restarted: bool) -> None:
+    """Planted faults, each red: the worker waits as long as the latest answer says; so does the store."""
+    run, phones = start(channel("slack"))
+    phones.plans["slack"] = status(401)
+    run.record(ONE)
+    run.go_on(minutes=10)
+    phones.plans["slack"] = status(400)
+    run.store.outbox.owe_tests(["slack"], run.clock.now())
+    run.go_on(minutes=1)
+    assert len(phones.attempts("slack")) == 2
+    if is_restarted:
+        run.close()
+        run = Run(run.config, phones, run.clock)
+    run.go_on(minutes=40, pace=30)
+    assert len(phones.attempts("slack")) == 2
+    run.go_on(minutes=15, pace=30)
+    assert len(phones.attempts("slack")) > 2
+
+
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
 def test_a_channel_that_refuses_for_good_is_stood_in_for_at_once(start: Start, code: int) -> None:
     """Planted fault: 45 seconds whatever the answer: red."""

@@ -101,9 +101,12 @@ class ChannelWorker:
             return min(self._wait_until - monotonic, _LOOK_SECONDS) if is_waiting else self._pause(store)
         delivered = deliver(store, self._config, self.channel, self._send, entry, self._clock)
         self._failures = 0
-        # Accepted, as a test alert may be in the middle of a wait: the channel works again.
-        self._wait_until = self._clock.monotonic() + delivered.delay
-        if delivered.outcome.result is not Result.ACCEPTED:
+        until = self._clock.monotonic() + delivered.delay
+        if delivered.outcome.result is Result.ACCEPTED:
+            # As a test alert may be in the middle of a wait: the channel works again.
+            self._wait_until = until
+        else:
+            self._wait_until = max(self._wait_until, until)
             self._signals.trouble.set()
         if delivered.is_news:
             self._signals.wake_channels(besides=self.channel.name)
