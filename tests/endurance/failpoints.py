@@ -179,7 +179,12 @@ def traced(program: Program, call: str, fault: str, when: str) -> Iterator[Path]
         yield trace
     finally:
         tracer.terminate()
-        tracer.wait()
+        try:
+            tracer.wait(5)
+        except subprocess.TimeoutExpired:
+            # It waits for a process that its own kill has ended.
+            tracer.kill()
+            tracer.wait()
 
 
 def _is_traced(process: int) -> bool:
