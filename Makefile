@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint table lock clean
+.PHONY: demo test unit endurance lint table lock clean
 
 demo: $(VENV)/run.done
 	$(BIN)/mailwatch demo
@@ -16,6 +16,11 @@ test: $(VENV)/test.done
 
 unit: $(VENV)/test.done
 	$(BIN)/python -m pytest -m "not server and not long"
+
+# Their short forms, a few minutes; what each needs and its long form: tests/endurance/README.md.
+EXPERIMENTS ?= kills failpoints power damaged soak backlog
+endurance: $(VENV)/test.done
+	for each in $(EXPERIMENTS); do PYTHONPATH=tests $(BIN)/python -m endurance.$$each --short || exit 1; done
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .

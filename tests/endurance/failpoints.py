@@ -178,11 +178,12 @@ def traced(program: Program, call: str, fault: str, when: str) -> Iterator[Path]
         wait_until(lambda: _is_traced(process), 20, "strace")
         yield trace
     finally:
-        tracer.terminate()
+        if "KILL" not in fault:
+            tracer.terminate()
         try:
+            # Of a process that is killed it sees the end by itself; told to end meanwhile, it waits for ever.
             tracer.wait(5)
         except subprocess.TimeoutExpired:
-            # It waits for a process that its own kill has ended.
             tracer.kill()
             tracer.wait()
 
