@@ -1,6 +1,6 @@
 """R5: the store is deleted, cut off, overwritten, or some of its bits are flipped. See README.md here.
 
-PYTHONPATH=tests python -m endurance.damaged [--short] [--files N] [--seed N] [--only WAY] [--show]
+PYTHONPATH=tests python -m endurance.damaged [--short] [--files N] [--seed N] [--only WAY]
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def _failures(program: Program) -> int:
 # ---- all of them ----
 
 
-def suffer_all(count: int, seed: int, only: str, *, show: bool) -> list[Result]:
+def suffer_all(count: int, seed: int, only: str) -> list[Result]:
     """Each worker has a mailbox of its own."""
     results: list[Result] = []
     lock, over = threading.Lock(), threading.Event()
@@ -253,7 +253,7 @@ def suffer_all(count: int, seed: int, only: str, *, show: bool) -> list[Result]:
             result = sufferer.suffer(number, seed, only)
             with lock:
                 results.append(result)
-                if result.is_bad and show:
+                if result.is_bad:
                     say(f"--- {result}".replace("\\n", "\n"))
                 if len(results) % 100 == 0:
                     say(f"{len(results)} files, {sum(each.is_bad for each in results)} bad")
@@ -274,10 +274,9 @@ def main() -> int:
     options.add_argument("--files", type=int, default=0)
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options.add_argument("--only", choices=WAYS, default="", help="one way to damage it")
-    options.add_argument("--show", action="store_true", help="print what is bad")
     given = options.parse_args()
     began = time.monotonic()
-    results = suffer_all(given.files or (SHORT if given.short else FULL), given.seed, given.only, show=given.show)
+    results = suffer_all(given.files or (SHORT if given.short else FULL), given.seed, given.only)
     figures = Figures(f"damaged, seed {given.seed}, {time.monotonic() - began:.0f} s")
     figures.note("files", len(results))
     for way, times in Counter(result.way for result in results).most_common():
