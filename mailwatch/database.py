@@ -288,10 +288,12 @@ def _problem(path: Path) -> str | None:
             return found[:100]
         if not 0 <= version <= SCHEMA_VERSION + _FARTHEST_VERSION:
             return f"format {version}"
-        if version == SCHEMA_VERSION:
-            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            missing = set(_TABLE.findall("".join(_MIGRATIONS.values()))) - tables
-            return f"without the table {min(missing)}" if missing else None
+        if version in _MIGRATIONS:
+            if not _schema_of(version) <= _schema(connection):
+                return "another schema"
+            for table in _TABLE.findall(_all_migrations(version)):
+                for _ in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - a name of ours
+                    pass  # what is no text is seen when it is read, and only then
     except sqlite3.DatabaseError as fault:
         # A full disk, missing permission or another process is no damage; what was cut off or makes no sense is.
         name = getattr(fault, "sqlite_errorname", "")
@@ -302,6 +304,21 @@ def _problem(path: Path) -> str | None:
     finally:
         connection.close()
     return None
+
+
+def _all_migrations(version: int) -> str:
+    return "".join(_MIGRATIONS[step] for step in range(1, version + 1))
+
+
+def _schema_of(version: int) -> set[tuple[object, ...]]:
+    """The schema that the migrations make."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_all_migrations(version))
+        return _schema(connection)
+
+
+def _schema(connection: sqlite3.Connection) -> set[tuple[object, ...]]:
+    return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 
 
 class RunLock:
@@ -369,6 +386,8 @@ def _translated(path: Path) -> Iterator[None]:
 
 def _error_key(fault: sqlite3.DatabaseError) -> str:
     name = getattr(fault, "sqlite_errorname", "") or ""
+    if str(fault).startswith("Could not decode to UTF-8"):
+        return "store.damaged"  # sqlite3's own finding, without a code of SQLite's
     if name == "SQLITE_READONLY_ROLLBACK":
         return "service.store_unfinished"
     if name.startswith("SQLITE_FULL"):
