@@ -1,7 +1,7 @@
 """Faults of the watching: told once when one begins, each morning while it lasts, once when it is over.
 
 An episode is a row, so that a restart neither repeats nor forgets it. Keys: `login/ACCOUNT`, `folder/ACCOUNT/FOLDER`,
-`stale/ACCOUNT/FOLDER`, `channel/NAME`, `quota/NAME`.
+`stale/ACCOUNT/FOLDER`, `channel/NAME`, `refused/NAME` (it refused an alert by itself), `quota/NAME`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mailwatch.errors import Fault
 from mailwatch.outbox import Outbox
 
 CHANNEL = "channel/"
+REFUSED = "refused/"
 QUOTA = "quota/"
 
 
@@ -57,10 +58,8 @@ class Episodes:
         fault: Fault,
         audience: Sequence[tuple[str, frozenset[str]]],
         now: datetime,
-        *,
-        is_dead: bool = True,
     ) -> bool:
-        """The fault is there: tell it where it is new; whether it is. `is_dead`: a channel takes nothing at all."""
+        """The fault is there: tell it where it is new; whether it is."""
         if self._database.one("SELECT 1 FROM fault WHERE key = ?", key):
             return False
         with self._database.transaction():
@@ -73,8 +72,7 @@ class Episodes:
                 episode = Episode(key, fault, now, now)
                 self._tell(episode, Stage.BEGAN, audience, now)
                 # What a dead channel is owed itself tries it, once an hour, and is right when it arrives.
-                if is_dead:
-                    self._tell_own(episode, audience, now)
+                self._tell_own(episode, audience, now)
         return bool(written.rowcount)
 
     def end(
@@ -126,7 +124,7 @@ class Episodes:
         now: datetime,
         hold_until: datetime | None = None,
     ) -> None:
-        own = {CHANNEL} if stage is not Stage.LASTS else {CHANNEL, QUOTA}
+        own = {CHANNEL, REFUSED} if stage is not Stage.LASTS else {CHANNEL, REFUSED, QUOTA}
         names = [
             name for name, kinds in audience if "fault" in kinds and episode.key not in {what + name for what in own}
         ]

@@ -335,6 +335,48 @@ def test_an_alert_that_is_refused_for_ever_is_one_fault_and_not_one_an_hour(star
     assert phones.titles("other").count(OVER) <= 1
 
 
+def test_a_channel_that_dies_after_it_refused_an_alert_is_told_as_dead_as_well(start: Start) -> None:
+    """Seen red with one episode for both."""
+    run, phones = start(channel("slack"), channel("other", send=["fault"]))
+    phones.plans["slack"] = status(400)
+    run.record(ONE)
+    run.go_on(minutes=1)
+    phones.plans["slack"] = status(401)
+    run.record(TWO)
+    run.go_on(minutes=1)
+    refused, dead = (each.text.body for each in phones.accepted("other"))
+    assert "refused an alert" in refused
+    assert "can't be reached" in dead
+
+
+def test_what_it_had_refused_is_over_though_it_accepted_another_meanwhile(start: Start) -> None:
+    """Seen red with the end looked for only where its latest answer was the refusal."""
+    run, phones = start(channel("slack"), channel("sms", fallback_for=["slack"]), channel("other", send=["fault"]))
+    phones.plans["slack"] = lambda text: status(400) if ONE in text.body else ACCEPTED
+    phones.plans["sms"] = status(500)
+    run.record(ONE)
+    run.go_on(seconds=20)
+    run.record(TWO)
+    run.go_on(seconds=20)
+    assert phones.orders("slack") == [TWO]
+    del phones.plans["sms"]
+    run.go_on(minutes=10)
+    assert phones.orders("sms") == [ONE]
+    assert phones.titles("other") == [BEGAN, OVER]
+
+
+def test_a_test_alert_that_is_refused_is_no_fault(start: Start) -> None:
+    """Who sent it is told. Seen red with an episode that its giving up ended as "has arrived"."""
+    run, phones = start(channel("slack"), channel("other", send=["fault"]))
+    phones.plans["slack"] = status(400)
+    [key] = run.store.outbox.owe_tests(["slack"], run.clock.now()).values()
+    run.go_on(minutes=1)
+    run.store.outbox.give_up(key, run.clock.now())
+    run.go_on(minutes=1)
+    assert phones.attempts("slack")
+    assert not phones.attempts("other")
+
+
 def test_an_alert_that_is_refused_is_owed_and_overdue(start: Start) -> None:
     """`status` says what is owed, and the heartbeat is silent (contract 4): nobody was told of it."""
     run, phones = start(channel("slack"))

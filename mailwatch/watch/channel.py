@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailwatch import log, retry, texts
-from mailwatch.alert import Alert
+from mailwatch.alert import Alert, TestAlert
 from mailwatch.clock import Clock
 from mailwatch.config import Channel, Config, audience
-from mailwatch.episode import CHANNEL
+from mailwatch.episode import CHANNEL, REFUSED
 from mailwatch.errors import Fault, StoreError
 from mailwatch.outbox import OutboxEntry
 from mailwatch.services import Cause, Outcome, Result
@@ -142,7 +142,7 @@ def deliver(
     store: Store, config: Config, channel: Channel, send: Sender, entry: OutboxEntry, clock: Clock
 ) -> Delivered:
     """Try once; its outcome is on disk, and what it means for the channel's episode."""
-    watch, key, told_to = config.watch, CHANNEL + channel.name, audience(config.channels, besides=channel.name)
+    watch, told_to = config.watch, audience(config.channels, besides=channel.name)
     text = texts.word(entry.told, channel.service.form, watch.language, watch.time_zone)
     if not store.outbox.begin_attempt(entry, clock.now()):
         # Another channel that stands in was quicker.
@@ -152,25 +152,32 @@ def deliver(
         store.outbox.settle(entry, clock.now())
         order_id = entry.told.order_id if isinstance(entry.told, Alert) else None
         log.alert_sent(channel.name, str(entry.id), order_id or "-", entry.attempts + 1)
-        is_over = not store.outbox.has_refused(channel.name) and store.episodes.end(
-            key, told_to, clock.now(), watch.quiet_until(clock.now())
-        )
+        key = CHANNEL + channel.name
+        is_over = store.episodes.end(key, told_to, clock.now(), watch.quiet_until(clock.now()))
         if is_over:
             log.fault_over(key)
         return Delivered(outcome, is_news=is_over)
     delay = store.outbox.postpone(entry, outcome, clock.now())
     log.alert_failed(channel.name, str(entry.id), outcome.result, outcome.why, delay)
-    if outcome.result not in {Result.PERMANENT, Result.REFUSED}:
+    begins = _begins(outcome, entry)
+    if begins is None:
         return Delivered(outcome, delay)
     # A person must act: told on the others at once.
-    is_dead = outcome.result is Result.PERMANENT
-    fault = channel_fault(channel.name, outcome.cause or Cause.REFUSED, is_dead=is_dead)
-    is_new = store.episodes.begin(key, fault, told_to, clock.now(), is_dead=is_dead)
+    key, fault = begins + channel.name, channel_fault(channel.name, outcome.cause or Cause.REFUSED, begins)
+    is_new = store.episodes.begin(key, fault, told_to, clock.now())
     if is_new:
         log.fault_began(key, outcome.why)
     return Delivered(outcome, delay, is_news=is_new)
 
 
-def channel_fault(name: str, cause: Cause, *, is_dead: bool = True) -> Fault:
-    """The fault of a channel that accepts nothing, or (not `is_dead`) that has refused one alert by itself."""
-    return Fault("fault.channel" if is_dead else "fault.refused", {"channel": name, "why": Fault(f"channel.{cause}")})
+def _begins(outcome: Outcome, entry: OutboxEntry) -> str | None:
+    """The kind of episode that an outcome begins. Who has sent a test alert is told of its refusal there and then."""
+    if outcome.result is Result.PERMANENT:
+        return CHANNEL
+    return REFUSED if outcome.result is Result.REFUSED and not isinstance(entry.told, TestAlert) else None
+
+
+def channel_fault(name: str, cause: Cause, episode: str = CHANNEL) -> Fault:
+    """The fault of a channel that accepts nothing (`CHANNEL`), or has refused one alert by itself (`REFUSED`)."""
+    key = "fault.channel" if episode == CHANNEL else "fault.refused"
+    return Fault(key, {"channel": name, "why": Fault(f"channel.{cause}")})

@@ -13,7 +13,7 @@ from mailwatch import health, log, retry, schedule, texts
 from mailwatch.alert import FaultNews, Stage
 from mailwatch.clock import Clock
 from mailwatch.config import Channel, Config, audience
-from mailwatch.episode import CHANNEL
+from mailwatch.episode import CHANNEL, REFUSED
 from mailwatch.errors import Fault, StoreError
 from mailwatch.fares import ChannelState
 from mailwatch.health import FolderHealth, Health
@@ -169,9 +169,8 @@ class Oversight:
         if _is_dead(fares, now) and not self._is_grace:
             cause = fares.last.cause if fares.last else None
             self._began_fault(store, CHANNEL + channel.name, channel_fault(channel.name, cause or Cause.SILENT), now)
-        if fares.last and fares.last.result is Result.REFUSED and not store.outbox.has_refused(channel.name):
-            # What it refused was told elsewhere, and nothing else says that it does not work.
-            self._over(store, CHANNEL + channel.name, now)
+        if not store.outbox.has_refused(channel.name):
+            self._over(store, REFUSED + channel.name, now)
         return fares.trying_since is not None and fares.owed > 0
 
     def _stand_in(self, store: Store, channel: Channel, now: datetime, since: datetime | None, *, kept: bool) -> None:
@@ -231,8 +230,9 @@ class Oversight:
 
     def _told(self, key: str) -> Sequence[tuple[str, frozenset[str]]]:
         """To whom a fault's news go: of a channel's own to the others, its stand-in among them."""
-        is_channels = key.startswith(CHANNEL)
-        return audience(self._config.channels, besides=key.removeprefix(CHANNEL)) if is_channels else self._audience
+        kind, _, name = key.partition("/")
+        is_channels = f"{kind}/" in {CHANNEL, REFUSED}
+        return audience(self._config.channels, besides=name) if is_channels else self._audience
 
     def _began_fault(self, store: Store, key: str, fault: Fault, now: datetime) -> None:
         if store.episodes.begin(key, fault, self._told(key), now):
@@ -292,6 +292,8 @@ def _is_dead(fares: ChannelState, now: datetime) -> bool:
     """Whether nothing was accepted for so long, though it was tried, or something waits for so long."""
     if fares.trying_since is None or fares.failed_at is None:
         return False
+    if fares.last and fares.last.result is Result.REFUSED:
+        return False  # it answers: told as an alert that is refused
     is_owed_long = fares.oldest_owed and now - max(fares.trying_since, fares.oldest_owed) >= health.DEAD_AFTER
     return bool(is_owed_long) or fares.failed_at - fares.trying_since >= health.DEAD_AFTER
 
