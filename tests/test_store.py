@@ -388,6 +388,19 @@ def test_news_of_cancelling_that_no_channel_takes_uses_up_no_single_alert(store:
     assert not store.reports.tell_digest(["slack"], NOON + timedelta(hours=7), None)
 
 
+def test_a_channel_that_takes_no_wishes_is_told_of_the_request_that_follows_one_at_once(store: Store) -> None:
+    """Unverified wish, verified request five minutes later. Seen red with what was told elsewhere counted as told."""
+    both, official = ("slack", frozenset({"wish", "request"})), ("sms", frozenset({"request"}))
+    wish = notice(kind=Kind.WISH, trust=Trust.UNVERIFIED)
+    later = NOON + timedelta(minutes=5)
+    store.record(reading(wish), RULES, [both, official], NOON)
+    [asked] = store.record(reading(notice(), at=later), RULES, [both, official], later)
+    assert asked.decision.action is Action.REOPEN
+    entry = store.outbox.due("sms", later)
+    assert entry is not None
+    assert told(entry).order_id == ONE
+
+
 def test_a_request_that_was_told_stays_told_though_its_next_mail_waits_for_a_digest(store: Store) -> None:
     """Planted fault: one row that is not told hides the one that is: the request is not counted as open, red."""
     first, second = (Item(title=title) for title in ("ステンレス水筒 500ml", "木製コースター 4枚組"))
