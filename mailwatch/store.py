@@ -21,7 +21,7 @@ from mailwatch.episode import Episodes
 from mailwatch.errors import Fault
 from mailwatch.health import FolderHealth
 from mailwatch.notice import Kind, Notice
-from mailwatch.outbox import LAPSES_AFTER, Outbox
+from mailwatch.outbox import Outbox
 from mailwatch.refusals import Refusals
 from mailwatch.report import Gather, Reports
 from mailwatch.request import Action, Decision, Known, Rules, Sighting, State
@@ -30,6 +30,7 @@ from mailwatch.trust import Trust
 SCAN_FILE_NAME = "mailwatch-scan.sqlite"
 _RANK = {Trust.FORGED: 0, Trust.UNVERIFIED: 1, Trust.VERIFIED: 2}
 _KEPT_FOR = timedelta(days=30)
+_A_DAY = timedelta(days=1)
 _ASKS = {Kind.REQUEST, Kind.WISH}
 
 
@@ -143,8 +144,13 @@ class Store:
         self.reports.note_rebuilt(now)
 
     def forget_old(self, now: datetime) -> None:
-        """After 30 days only keyed hashes are left of a request, never while something is owed (design section 6)."""
-        before = (now - _KEPT_FOR).timestamp()
+        """After 30 days only keyed hashes are left of a request, never while something is owed (design section 6).
+
+        Days of the mail servers' clocks too: what is forgotten because ours was wrong for an hour never comes back.
+        """
+        row = self._database.one("SELECT max(received) AS at FROM mail")
+        latest = (row["at"] if row and row["at"] is not None else 0) + _A_DAY.total_seconds()
+        before = min(now.timestamp(), latest) - _KEPT_FOR.total_seconds()
         old = (
             "SELECT id FROM request WHERE order_id IS NOT NULL"
             " AND NOT EXISTS (SELECT 1 FROM sighting WHERE sighting.request = request.id AND at >= ?)"
@@ -252,7 +258,7 @@ class Store:
         return int(row["n"]) if row else 0
 
     def requests(self) -> list[StoredRequest]:
-        """Every request, oldest first; open ones that lapsed by now still count as open."""
+        """Every request, oldest first; open ones that have lapsed still count as open."""
         return [self._stored(row) for row in self._database.all("SELECT * FROM request ORDER BY opened_at, id")]
 
     def _stored(self, row: sqlite3.Row) -> StoredRequest:
@@ -273,15 +279,6 @@ class Store:
         with self._database.transaction():
             changed = self._database.change("UPDATE request SET state = ? WHERE order_id = ?", state, order_id)
         return changed.rowcount > 0
-
-    def lapse(self, now: datetime) -> None:
-        """Close what is open and had no sighting for 14 days (design section 4)."""
-        with self._database.transaction():
-            self._database.change(
-                "UPDATE request SET state = 'lapsed' WHERE state = 'open' AND NOT EXISTS"
-                " (SELECT 1 FROM sighting WHERE sighting.request = request.id AND at > ?)",
-                (now - LAPSES_AFTER).timestamp(),
-            )
 
     def record_handled(self, reading: Reading, rules: Rules) -> list[str]:
         """A mail lies in the folder for handled ones: its requests are done, told or not; their orders.

@@ -471,6 +471,10 @@ def test_after_thirty_days_only_hashes_are_left_but_never_while_something_is_owe
         assert entry is not None
         store.outbox.begin_attempt(entry, now - timedelta(days=31))
         store.outbox.settle(entry, now - timedelta(days=31))
+        # Our clock may be wrong. Seen red with its word alone.
+        store.forget_old(now)
+        assert rows(tmp_path, "SELECT order_id FROM request ORDER BY id") == [(ONE,), (TWO,)]
+        store.record_others([MailIdentity("shop", "INBOX", 1, 3, now, 1)])
         store.forget_old(now)
     assert rows(tmp_path, "SELECT order_id FROM request ORDER BY id") == [(None,), (TWO,)]
     assert rows(tmp_path, "SELECT count(*) FROM outbox") == [(1,)]

@@ -120,7 +120,6 @@ class Oversight:
             is_trouble |= self._channel(store, channel, fares, now)
         self._reports(store, state, now)
         if self._clock.monotonic() >= self._forget_at:
-            store.lapse(now)
             store.forget_old(now)
             self._forget_at = self._clock.monotonic() + _FORGET_SECONDS
         self._failures = 0
