@@ -15,7 +15,7 @@ import secrets
 import sqlite3
 import stat
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -107,7 +107,7 @@ _MIGRATIONS = {
 }
 SCHEMA_VERSION = max(_MIGRATIONS)
 # A file of a later mailwatch says a version somewhat higher; a damaged one says anything.
-_FARTHEST_VERSION = 1000
+_FARTHEST_VERSION = 100
 _TABLE = re.compile(r"CREATE TABLE (\w+)")
 
 
@@ -284,20 +284,12 @@ def _problem(path: Path) -> str | None:
     """What SQLite's own check, and a look at what it does not check, say of the file; None where all is well."""
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
-        if found != "ok":
-            return found[:100]
-        if not 0 <= version <= SCHEMA_VERSION + _FARTHEST_VERSION:
-            return f"format {version}"
-        if version in _MIGRATIONS:
-            if not _schema_of(version) <= _schema(connection):
-                return "another schema"
-            for table in _TABLE.findall(_all_migrations(version)):
-                for _ in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - a name of ours
-                    pass  # what is no text is seen when it is read, and only then
+        return found[:100] if found != "ok" else _oddity(connection)
     except sqlite3.DatabaseError as fault:
         # A full disk, missing permission or another process is no damage; what was cut off or makes no sense is.
+        if _is_undecodable(fault):
+            return "not UTF-8"
         name = getattr(fault, "sqlite_errorname", "")
         is_damage = _error_key(fault) == "store.damaged" or name in {"SQLITE_ERROR", "SQLITE_IOERR_SHORT_READ"}
         return str(fault)[:100] if is_damage else None
@@ -305,6 +297,22 @@ def _problem(path: Path) -> str | None:
         return "not UTF-8"
     finally:
         connection.close()
+
+
+def _oddity(connection: sqlite3.Connection) -> str | None:
+    """What can't be of a file that mailwatch wrote, whatever SQLite says of it."""
+    version, schema = int(connection.execute("PRAGMA user_version").fetchone()[0]), _schema(connection)
+    if version not in _MIGRATIONS:
+        # A later mailwatch has another schema, or it would not be another format.
+        is_later = SCHEMA_VERSION < version <= SCHEMA_VERSION + _FARTHEST_VERSION and schema != _schema_of(
+            SCHEMA_VERSION
+        )
+        return None if is_later or (version == 0 and not schema) else f"format {version}"
+    if not _schema_of(version) <= schema:
+        return "another schema"
+    for table in _TABLE.findall(_all_migrations(version)):
+        for _ in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - a name of ours
+            pass  # what is no text is seen when it is read, and only then
     return None
 
 
@@ -371,6 +379,14 @@ def _make_for_group(path: Path) -> None:
         os.close(descriptor)
 
 
+def moment(stored: float) -> datetime:
+    """A stored time, aware UTC; of a number that is no time the epoch: a row with a flipped bit must hold nobody up."""
+    try:
+        return datetime.fromtimestamp(stored, UTC)
+    except (OverflowError, ValueError, OSError, TypeError):
+        return datetime.fromtimestamp(0, UTC)
+
+
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
     """SQLite's errors as ours: what happened to which file, and what to do."""
@@ -383,13 +399,18 @@ def _translated(path: Path) -> Iterator[None]:
         # sqlite3 fails so over its own message, where that quotes a damaged name.
         raise StoreError("store.damaged", path=path, why="not UTF-8") from None
     except sqlite3.DatabaseError as fault:
+        if _is_undecodable(fault):
+            raise StoreError("store.damaged", path=path, why="not UTF-8") from None
         raise StoreError(_error_key(fault), path=path, why=fault) from None
+
+
+def _is_undecodable(fault: sqlite3.DatabaseError) -> bool:
+    """A text that is none: sqlite3's own finding, without a code of SQLite's. Its message quotes the text."""
+    return str(fault).startswith("Could not decode to UTF-8")
 
 
 def _error_key(fault: sqlite3.DatabaseError) -> str:
     name = getattr(fault, "sqlite_errorname", "") or ""
-    if str(fault).startswith("Could not decode to UTF-8"):
-        return "store.damaged"  # sqlite3's own finding, without a code of SQLite's
     if name == "SQLITE_READONLY_ROLLBACK":
         return "service.store_unfinished"
     if name.startswith("SQLITE_FULL"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from mailwatch.database import Database
+from mailwatch.database import Database, moment
 from mailwatch.secret import Secret
 from mailwatch.services import Cause, Outcome, Result
 
@@ -128,4 +128,4 @@ def _month(now: datetime) -> str:
 
 
 def _moment(stored: float | None) -> datetime | None:
-    return datetime.fromtimestamp(stored, UTC) if stored is not None else None
+    return moment(stored) if stored is not None else None

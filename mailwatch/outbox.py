@@ -12,12 +12,12 @@ import sqlite3
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from mailwatch import retry, rows
 from mailwatch.alert import FaultNews, Stage, TestAlert, Told
-from mailwatch.database import Database
+from mailwatch.database import Database, moment
 from mailwatch.errors import Fault
 from mailwatch.fares import Fares
 from mailwatch.services import Outcome, Result
@@ -126,7 +126,7 @@ class Outbox:
         """When an alert owed to the channel may go, or None where nothing is owed; in the past: it waits its turn."""
         query = "SELECT min(next_attempt) AS at FROM outbox WHERE channel = ? AND settled_at IS NULL"
         row = self._database.one(query, channel)
-        return datetime.fromtimestamp(row["at"], UTC) if row and row["at"] is not None else None
+        return moment(row["at"]) if row and row["at"] is not None else None
 
     def begin_attempt(self, entry: OutboxEntry, now: datetime) -> bool:
         """Count the attempt before its first byte is sent: after a kill the next one knows that it may be a repeat.
@@ -230,7 +230,7 @@ class Outbox:
             f" AND about IS NOT ? AND next_attempt <= ? AND {_KEPT_FOR}",
             *(channel, f"channel/{channel}", now.timestamp()),
         )
-        return datetime.fromtimestamp(row["at"], UTC) if row and row["at"] is not None else None
+        return moment(row["at"]) if row and row["at"] is not None else None
 
     def has_refused(self, channel: str) -> bool:
         """Whether an alert is owed that the channel has refused by itself."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-from mailwatch.database import Database
+from mailwatch.database import Database, moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Refusals:
     def of(self, account: str) -> Refused | None:
         """The refusals since the last login that went well, or None."""
         row = self._database.one("SELECT * FROM refusal WHERE account = ?", account)
-        return Refused(row["count"], datetime.fromtimestamp(row["at"], UTC)) if row else None
+        return Refused(row["count"], moment(row["at"])) if row else None
 
     def add(self, account: str, now: datetime) -> int:
         """One more; how many there are."""

@@ -10,12 +10,12 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from mailwatch import rows
 from mailwatch.alert import Digest, DigestRow, MorningLine
-from mailwatch.database import Database
+from mailwatch.database import Database, moment
 from mailwatch.errors import Fault
 from mailwatch.notice import Kind, Notice
 from mailwatch.outbox import WAS_TOLD, Outbox
@@ -81,10 +81,10 @@ class Reports:
             waiting = self._database.all("SELECT * FROM unverified WHERE state = 'waiting' ORDER BY id DESC")
             named = {row["order_id"]: row for row in reversed(waiting) if row["order_id"]}
             shown = tuple(
-                DigestRow(Kind(row["kind"]), row["order_id"], _moment(row["at"]))
+                DigestRow(Kind(row["kind"]), row["order_id"], moment(row["at"]))
                 for row in list(named.values())[:_NAMED_IN_ONE]
             )
-            digest = Digest("unverified", len(waiting), shown, _moment(oldest["at"]))
+            digest = Digest("unverified", len(waiting), shown, moment(oldest["at"]))
             self._outbox.owe(None, rows.news_out(digest), channels, now, hold_until=hold_until)
             self._database.change("UPDATE unverified SET state = 'counted' WHERE state = 'waiting'")
             for row in shown:
@@ -195,7 +195,7 @@ class Reports:
             before = json.loads(row["totals"]) if row else {}
             totals = self._totals()
             counts = {name: total - before.get(name, 0) for name, total in totals.items()}
-            since = _moment(row["at"]) if row else now
+            since = moment(row["at"]) if row else now
             line = MorningLine(since, **counts, open=self._outbox.open_requests(now), troubles=troubles)
             self._outbox.owe(None, rows.news_out(line), channels, now, hold_until=hold_until)
             self._remember("morning", now, totals)
@@ -213,7 +213,7 @@ class Reports:
 
     def _last(self, name: str) -> datetime | None:
         row = self._database.one("SELECT at FROM report WHERE name = ?", name)
-        return _moment(row["at"]) if row else None
+        return moment(row["at"]) if row else None
 
     def _remember(self, name: str, now: datetime, totals: dict[str, int]) -> None:
         self._database.change(
@@ -226,8 +226,4 @@ class Reports:
 def _digest_row(alert: dict[str, Any]) -> DigestRow:
     """One line of a digest; where there is no order ID, the place of the mail."""
     place = "" if alert["order_id"] else f"{alert['account']} / {alert['folder']} / {alert['sender_domain'] or '?'}"
-    return DigestRow(Kind(alert["kind"]), alert["order_id"], _moment(alert["received"]), place)
-
-
-def _moment(stored: float) -> datetime:
-    return datetime.fromtimestamp(stored, UTC)
+    return DigestRow(Kind(alert["kind"]), alert["order_id"], moment(alert["received"]), place)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from mailwatch import request, rows
 from mailwatch.alert import FaultNews, Stage, is_urgent
 from mailwatch.amazon.details import Item
-from mailwatch.database import Database
+from mailwatch.database import Database, moment
 from mailwatch.episode import Episodes
 from mailwatch.errors import Fault
 from mailwatch.health import FolderHealth
@@ -174,7 +174,7 @@ class Store:
         row = self._database.one("SELECT * FROM folder WHERE account = ? AND folder = ?", account, folder)
         if row is None:
             return None
-        at = datetime.fromtimestamp(row["last_good_search"], UTC) if row["last_good_search"] else None
+        at = moment(row["last_good_search"]) if row["last_good_search"] else None
         return FolderState(row["uidvalidity"], row["floor"], at, row["singles"])
 
     def start_folder(
@@ -202,9 +202,7 @@ class Store:
                 account=row["account"],
                 folder=row["watched_as"] or row["folder"],
                 mode=row["mode"],
-                last_good_search=datetime.fromtimestamp(row["last_good_search"], UTC)
-                if row["last_good_search"]
-                else None,
+                last_good_search=moment(row["last_good_search"]) if row["last_good_search"] else None,
                 mails_seen=row["mails_seen"],
             )
             for row in found
@@ -270,7 +268,7 @@ class Store:
             seller=row["seller"],
             marketplace=row["marketplace"],
             trust=Trust(row["trust"]),
-            opened_at=datetime.fromtimestamp(row["opened_at"], UTC),
+            opened_at=moment(row["opened_at"]),
             items=tuple(replace(item, title=None) for item in rows.items_in(row["items"])),
         )
 

@@ -383,9 +383,24 @@ def spoil_words(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"CREATE TABLE folder", b"CREATE TA\xe9LE folder"))
 
 
+def spoil_version(path: Path) -> None:
+    """A flipped bit in the number of the format: one that a later mailwatch could have."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 3")
+
+
+def spoil_version_away(path: Path) -> None:
+    """The same: that of a file with nothing in it yet."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 0")
+
+
 @pytest.mark.parametrize(
     "spoil",
-    [spoil_nothing, spoil_empty, spoil_zeroed, spoil_cut, spoil_garbage, spoil_table, spoil_words],
+    [
+        *(spoil_nothing, spoil_empty, spoil_zeroed, spoil_cut, spoil_garbage, spoil_table, spoil_words),
+        *(spoil_version, spoil_version_away),
+    ],
     ids=lambda s: s.__doc__,
 )
 def test_a_damaged_or_lost_store_is_begun_anew_and_told_once(
@@ -428,6 +443,7 @@ def test_a_store_of_a_later_mailwatch_is_no_damage(tmp_path: Path) -> None:
     made = configured(tmp_path)
     prepare(made.watch.state_dir, made, Clock())
     with closing(sqlite3.connect(made.watch.state_dir / database.FILE_NAME)) as connection:
+        connection.execute("CREATE TABLE invention (id INTEGER)")
         connection.execute(f"PRAGMA user_version = {database.SCHEMA_VERSION + 1}")
     with pytest.raises(StoreError, match="newer"):
         prepare(made.watch.state_dir, made, Clock())
@@ -450,6 +466,20 @@ def test_an_owed_row_that_can_not_be_read_is_told_as_that_and_holds_no_other(
         server.deliver(mails.by_notification(TWO))
         wait_until(lambda: TWO in told.orders())
     assert "壊れていて読めません" in told.texts[0][1].body
+
+
+def test_a_time_that_is_none_holds_no_channel_up(server: ScriptedImap, tmp_path: Path) -> None:
+    """Seen red with an OverflowError, again and again."""
+    made, told = configured(tmp_path), Told()
+    with watching(made, server, Told(Outcome(Result.PASSING))) as running:
+        all_watching(running)
+        server.deliver(mails.by_notification(ONE))
+        wait_until(lambda: rows(tmp_path, "SELECT failures FROM channel") == [(1,)])
+    with closing(sqlite3.connect(made.watch.state_dir / database.FILE_NAME)) as connection:
+        connection.execute("UPDATE channel SET failed_at = 1e300, not_before = -1e300")
+        connection.commit()
+    with watching(made, server, told):
+        wait_until(lambda: ONE in told.orders())
 
 
 # ---- what is kept ----
