@@ -202,9 +202,11 @@ class Outbox:
         if not failed:
             return 0
         with self._database.transaction():
-            return sum(self._copy(row, by, failing) for row in failed)
+            return sum(self._copy(row, by, failing, now) for row in failed)
 
-    def _copy(self, row: sqlite3.Row, by: Sequence[tuple[str, frozenset[str]]], failing: Collection[str]) -> int:
+    def _copy(
+        self, row: sqlite3.Row, by: Sequence[tuple[str, frozenset[str]]], failing: Collection[str], now: datetime
+    ) -> int:
         root = row["root"] or row["id"]
         group = self._database.all("SELECT * FROM outbox WHERE root = ? OR id = ?", root, root)
         copies = [each for each in group if each["id"] not in {root, row["id"]}]
@@ -215,6 +217,12 @@ class Outbox:
         name = next((name for name, kinds in by if name not in tried and _KIND_OF.get(kind, kind) in kinds), None)
         if name is None or all(each["settled_at"] for each in group):
             return 0
+        if twin := self._twin(row, root, name):
+            # It stands in for another channel as well: what it has accepted for that one it has told for both.
+            if twin["outcome"] == "accepted":
+                self._close("(root = ? OR id = ?)", "told elsewhere", now, root, root)
+            if twin["outcome"] == "accepted" or twin["settled_at"] is None:
+                return 0
         self._database.change(
             "INSERT INTO outbox (id, channel, request, alert, created_at, next_attempt, unsure, root, about)"
             " VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)",
@@ -222,6 +230,14 @@ class Outbox:
             *(max(each["unsure"] for each in group), root, row["about"]),
         )
         return 1
+
+    def _twin(self, row: sqlite3.Row, root: str, name: str) -> sqlite3.Row | None:
+        """The same alert of a request, that `name` was owed for another channel."""
+        return self._database.one(
+            "SELECT * FROM outbox WHERE channel = ? AND request = ? AND created_at = ? AND root <> ?"
+            " ORDER BY settled_at IS NULL DESC, outcome = 'accepted' DESC LIMIT 1",
+            *(name, row["request"], row["created_at"], root),
+        )
 
     def oldest_kept(self, channel: str, now: datetime) -> datetime | None:
         """Since when what a month's rest is kept for is owed to the channel."""

@@ -274,6 +274,21 @@ def test_the_second_stand_in_is_sent_nothing_while_the_first_may_still_accept(st
 # ---- 再送の可能性: what a person may see twice is marked ----
 
 
+@pytest.mark.parametrize("code", [401, 500])
+def test_who_stands_in_for_two_channels_tells_an_alert_once(start: Start, code: int) -> None:
+    """Both fail, the second for good as well or so that 45 s are waited. Seen red with a copy for each."""
+    run, phones = start(channel("slack"), channel("line", LINE), channel("sms", fallback_for=["slack", "line"]))
+    phones.plans["slack"] = status(401)
+    phones.plans["line"] = status(code)
+    run.record(ONE)
+    run.go_on(seconds=30)
+    run.record(TWO)
+    run.go_on(hours=1, pace=30)
+    assert phones.orders("sms") == [ONE, TWO]
+    owed = "SELECT channel FROM outbox WHERE settled_at IS NULL AND request IS NOT NULL"
+    assert not run.store._database.all(owed)
+
+
 def test_a_stand_in_after_an_answer_that_never_came_is_marked(start: Start) -> None:
     """Planted fault: the copy does not take `unsure`: red."""
     run, phones = start(channel("slack"), channel("sms", fallback_for=["slack"]))
