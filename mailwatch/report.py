@@ -111,15 +111,16 @@ class Reports:
     ) -> bool:
         """Owe what was gathered of a folder, to each channel that takes digests; whether there was any.
 
-        One alone goes out as itself. Each is named: a digest counts as the alert of every order in it.
+        Where none does any more, to each that takes such alerts. One alone goes out as itself. Each is named: a digest counts as the alert of every order in it.
         """
         which = "SELECT * FROM held WHERE account = ? AND folder = ?"
         if not self._database.one(which, account, folder):
             return False
         with self._database.transaction():
             held = self._database.all(which, account, folder)
-            for name, kinds in audience:
-                wanted = [row for row in held if "digest" in kinds and json.loads(row["alert"])["kind"] in kinds]
+            takers = [each for each in audience if "digest" in each[1]] or audience
+            for name, kinds in takers:
+                wanted = [row for row in held if json.loads(row["alert"])["kind"] in kinds]
                 self._owe_gathered(name, wanted, now)
             self._database.change("DELETE FROM held WHERE account = ? AND folder = ?", account, folder)
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -501,6 +501,19 @@ def test_the_quota_may_be_another_and_half_of_a_small_one_is_kept(start: Start) 
     run.go_on(minutes=1)
     assert phones.orders("line") == [*ORDERS[:19], ORDERS[201]]
     assert phones.titles("other").count(BEGAN) == 1
+
+
+def test_a_quota_that_is_taken_out_of_the_configuration_ends_its_fault(start: Start) -> None:
+    """Seen red with the fault open for ever."""
+    run, phones = start(channel("line", LINE, monthly_limit=40), channel("other"))
+    spend(run, 20)
+    run.go_on(minutes=1)
+    assert [episode.key for episode in run.store.episodes.open()] == ["quota/line"]
+    run.close()
+    line, other = run.config.channels
+    run = Run(replace(run.config, channels=(replace(line, monthly_limit=0), other)), phones, run.clock)
+    run.go_on(minutes=1)
+    assert not run.store.episodes.open()
 
 
 def test_a_channel_without_a_quota_is_not_counted(start: Start) -> None:

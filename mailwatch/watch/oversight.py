@@ -182,6 +182,7 @@ class Oversight:
         """Whether what is left of the month is kept. Told with the last message before, so that all of it is left."""
         limit, key = channel.monthly_limit, f"quota/{channel.name}"
         if not limit:
+            self._over(store, key, now)
             return False
         kept = kept_of_month(limit)
         if fares.sent_this_month >= limit - kept - 1:
@@ -205,7 +206,9 @@ class Oversight:
             others = [(name, kinds) for name, kinds in self._audience if "digest" not in kinds]
             store.episodes.remind(morning, others, now, hold)
             is_told = True
-        is_told |= bool(store.episodes.remind(morning, self._audience, now, hold))
+        if not self._is_grace:
+            # Beside a morning line that waits, a reminder would say the same twice.
+            is_told |= bool(store.episodes.remind(morning, self._audience, now, hold))
         if is_told:
             self._signals.wake_channels()
 
