@@ -111,7 +111,8 @@ class Reports:
     ) -> bool:
         """Owe what was gathered of a folder, to each channel that takes digests; whether there was any.
 
-        Where none does any more, to each that takes such alerts. One alone goes out as itself. Each is named: a digest counts as the alert of every order in it.
+        Where none does any more, to each that takes such alerts. One alone goes out as itself. Each is named: a digest
+        counts as the alert of every order in it.
         """
         which = "SELECT * FROM held WHERE account = ? AND folder = ?"
         if not self._database.one(which, account, folder):
