@@ -10,6 +10,7 @@ import json
 import random
 import sqlite3
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -259,15 +260,33 @@ class Outbox:
             which = "channel = ? AND about = ? AND alert ->> 'stage' = 'lasts'"
             self._close(which, "superseded", now, name, about)
 
-    def close_removed_channels(self, names: Iterable[str], now: datetime) -> dict[str, int]:
-        """Close what is owed to channels that left the configuration; how many rows of each."""
-        keep = set(names)
-        owed = self._database.all("SELECT channel, count(*) AS n FROM outbox WHERE settled_at IS NULL GROUP BY channel")
-        gone = {row["channel"]: row["n"] for row in owed if row["channel"] not in keep}
+    def close_removed_channels(self, audience: Sequence[tuple[str, frozenset[str]]], now: datetime) -> dict[str, int]:
+        """Close what is owed to channels that left the configuration; how many rows of each.
+
+        The alert of a request that no channel of the `audience` (name and kinds) was owed is owed to it instead: a
+        channel may just have another name now.
+        """
+        names = {name for name, _ in audience}
+        owed = self._database.all("SELECT * FROM outbox WHERE settled_at IS NULL ORDER BY number")
+        gone = [row for row in owed if row["channel"] not in names]
         with self._database.transaction():
-            for name in gone:
-                self._close("channel = ?", "channel removed", now, name)
-        return gone
+            for row in gone:
+                if row["request"] is not None and not self._is_owed_to_any(names, row):
+                    self._owe_to_others(row, audience)
+                self._close("id = ?", "channel removed", now, row["id"])
+        return dict(Counter(row["channel"] for row in gone))
+
+    def _owe_to_others(self, row: sqlite3.Row, audience: Sequence[tuple[str, frozenset[str]]]) -> None:
+        try:
+            alert = json.loads(row["alert"])
+            takers = [name for name, kinds in audience if alert["kind"] in kinds]
+        except (ValueError, KeyError, TypeError):
+            return  # a row that a failing disk has changed
+        self.owe(row["request"], alert, takers, moment(row["created_at"]), may_be_repeat=bool(row["unsure"]))
+
+    def _is_owed_to_any(self, names: Collection[str], row: sqlite3.Row) -> bool:
+        query = "SELECT channel FROM outbox WHERE request = ? AND created_at = ?"
+        return any(each["channel"] in names for each in self._database.all(query, row["request"], row["created_at"]))
 
     # ---- what is said ----
 

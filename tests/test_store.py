@@ -449,10 +449,23 @@ def test_what_the_quiet_hours_hold_waits_for_their_end_and_a_request_does_not(st
     assert told(due(store, end)).order_id == ONE
 
 
+def test_what_is_owed_to_no_other_is_owed_to_the_channels_that_are_left(store: Store) -> None:
+    """The only channel has another name now. Seen red with it closed: told to nobody."""
+    record(store, notice())
+    left = [("work", frozenset({"request"})), ("wishes", frozenset({"wish"}))]
+    later = NOON + timedelta(hours=1)
+    assert store.outbox.close_removed_channels(left, later) == {"slack": 1}
+    entry = store.outbox.due("work", later)
+    assert entry is not None
+    assert told(entry).order_id == ONE
+    assert store.outbox.due("wishes", later) is None
+    assert not store.outbox.close_removed_channels(left, later)
+
+
 def test_what_is_owed_to_a_channel_that_left_is_closed_and_forgotten(store: Store, tmp_path: Path) -> None:
     channels = [(name, frozenset({"wish"})) for name in ("slack", "line")]
     store.record(reading(replace(notice(kind=Kind.WISH), excerpt="CANARY")), RULES, channels, NOON)
-    assert store.outbox.close_removed_channels(["slack"], NOON) == {"line": 1}
+    assert store.outbox.close_removed_channels(channels[:1], NOON) == {"line": 1}
     assert store.outbox.due("line", NOON) is None
     assert due(store).channel == "slack"
     store.outbox.settle(due(store), NOON)

@@ -145,7 +145,7 @@ def prepare(state_dir: Path, config: Config, clock: Clock) -> None:
         if problem:
             log.store_set_aside(problem)
             store.rebuilt(problem, audience(config.channels), clock.now())
-        gone = store.outbox.close_removed_channels([channel.name for channel in config.channels], clock.now())
+        gone = store.outbox.close_removed_channels(audience(config.channels), clock.now())
         for name, rows in gone.items():
             log.channel_removed(name, rows)
         for key in store.episodes.forget_all_but(_keys(config)):
