@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. Heavy modules are imported by t
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _LOCALE: Language = preferred(os.environ)
 _EXIT_NOT_WELL = 1
+_OUTPUT_FAILED = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 def _help(key: str) -> str:
@@ -65,9 +67,19 @@ def main() -> NoReturn:
     try:
         _mailwatch.main(prog_name="mailwatch", standalone_mode=True)
     except OSError as fault:
-        _complain([Fault("scan.no_output", {"why": fault.strerror or ""})], _LOCALE)
-    # Only an output that failed comes here; what is still buffered would fail again at a normal end.
+        if fault.filename is None and fault.errno not in _OUTPUT_FAILED:
+            raise
+        _complain([_stray(fault)], _LOCALE)
+    # What is still buffered would fail again at a normal end.
     os._exit(PassingError.exit_code)
+
+
+def _stray(fault: OSError) -> Fault:
+    """What no command foresaw: of a file it has a name, of the output it has none."""
+    why = fault.strerror or type(fault).__name__
+    if fault.filename is None:
+        return Fault("scan.no_output", {"why": why})
+    return Fault("scan.unusable", {"path": os.fsdecode(fault.filename), "why": why})
 
 
 @_mailwatch.command(help=_help("demo"))
@@ -406,7 +418,7 @@ def _load_if_there(ctx: click.Context) -> Config | None:
 
     path = _path(ctx)
     is_named = bool(ctx.find_root().obj or os.environ.get("MAILWATCH_CONFIG"))
-    return config.load(path, os.environ, with_passwords=False) if is_named or path.exists() else None
+    return config.load(path, os.environ, with_passwords=False) if is_named or config.is_there(path) else None
 
 
 def _language(ctx: click.Context) -> Language:

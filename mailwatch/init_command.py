@@ -42,7 +42,7 @@ def run(target: Path, given: Mapping[str, str], flags: frozenset[str], server_of
 
 
 def _run(target: Path, asked: Questions, flags: frozenset[str], server_of: ServerOf) -> int:
-    if target.exists() and "force" not in flags:
+    if _is_there(target) and "force" not in flags:
         if not asked.may_ask:
             raise UsageError("init.exists", path=target)
         asked.tell("init.there_is_one", path=target)
@@ -80,6 +80,14 @@ def _tried(staged: Staged, target: Path, asked: Questions, answers: Answers, ser
         if not asked.is_yes("again", default=True):
             return path, False
         answers = login_again(asked, answers)
+
+
+def _is_there(target: Path) -> bool:
+    """Whether there is a configuration. Raises `UsageError` where that may not be known."""
+    try:
+        return target.exists()
+    except OSError as fault:
+        raise UsageError("init.unwritable", path=target, why=fault.strerror) from None
 
 
 def _show(found: Iterable[Finding], language: Language) -> list[Finding]:

@@ -917,6 +917,78 @@ def test_check_with_a_store_that_cannot_be_written_is_a_sentence(
     assert (done.exit_code, done.stderr) == (1, "")
 
 
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A folder that only another user may enter."""
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+    else:
+        folder.chmod(0)
+    with without_override():
+        yield folder
+    folder.chmod(0o700)
+
+
+def test_check_where_the_state_folder_cannot_be_entered_tells_that_and_the_rest(
+    closed: Path, home: Environment, server: ScriptedImap, tmp_path: Path
+) -> None:
+    """Seen red: a look for the store outside of what was caught ended `check` with "output failed", 75."""
+    path = configuration(tmp_path, server.port, state=closed)
+    done = invoke(home, "--config", path, "check")
+    bad = [line for line in done.stdout.splitlines() if line.startswith("!")]
+    assert bad == [f"! Store: {UNWRITABLE.format(closed / 'mailwatch.sqlite', 'Permission denied')}"]
+    assert "  Folder shop / INBOX: good (0 mails)" in done.stdout.splitlines()
+    assert CHANNEL_GOOD in done.stdout.splitlines()
+    assert (done.exit_code, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("command", [["status"], ["list"], ["check"], ["run"], ["scan", FIRST]], ids=lambda c: c[0])
+def test_a_configuration_folder_that_cannot_be_entered_is_a_sentence_and_78(
+    command: list[object], closed: Path, home: Environment
+) -> None:
+    """Seen red: a PermissionError came out of looking for the file."""
+    environment = {**home, "XDG_CONFIG_HOME": str(closed)}
+    done = invoke(environment, *command)
+    sentence = (
+        f"The configuration file {closed}/mailwatch/config.toml can't be read (Permission denied). "
+        "Check its permissions.\n"
+    )
+    assert (done.exit_code, done.stdout, done.stderr) == (78, "", sentence)
+
+
+def test_init_into_a_folder_that_cannot_be_entered_is_a_sentence(closed: Path, home: Environment) -> None:
+    """Seen red: as above."""
+    done = invoke({**home, "XDG_CONFIG_HOME": str(closed)}, "init", "--no-input")
+    sentence = f"Can't save in {closed}/mailwatch/config.toml (Permission denied)."
+    assert done.stderr.startswith(sentence)
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
+def test_only_an_output_that_failed_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen red: each stray OSError was "The result can't be written"."""
+    ends = []
+    for fault in (PermissionError(13, "Permission denied", "/etc/x"), OSError(28, "No space left on device")):
+        with mock.patch.object(cli._mailwatch, "main", side_effect=fault), monkeypatch.context() as patch:
+            patch.setattr(cli.os, "_exit", ends.append)
+            patch.setattr(cli, "_LOCALE", "en")
+            patch.setattr(sys, "stderr", said := io.StringIO())
+            cli.main()
+        ends.append(said.getvalue())
+    assert ends == [
+        75,
+        "/etc/x can't be used (Permission denied). Check its place and permissions.\n",
+        75,
+        "The result can't be written (No space left on device). Check the free space where it goes.\n",
+    ]
+    with (
+        mock.patch.object(cli._mailwatch, "main", side_effect=OSError(113, "No route to host")),
+        pytest.raises(OSError, match="No route"),
+    ):
+        cli.main()
+
+
 def test_run_with_a_store_that_cannot_be_written_ends_at_once_with_a_sentence_and_75(
     unwritable: Place,
     home: Environment,

@@ -47,7 +47,15 @@ def find(given: str | None, environment: Mapping[str, str]) -> Path:
         return Path(named)
     own = own_path(environment)
     system = Path("/etc/mailwatch/config.toml")
-    return system if not own.exists() and system.exists() else own
+    return system if not is_there(own) and is_there(system) else own
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file. One that may not be looked for counts as there: reading it says why."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def own_path(environment: Mapping[str, str]) -> Path:
