@@ -734,6 +734,17 @@ def test_check_of_a_missing_folder_names_it_and_looks_at_the_others(server: Scri
     assert check(path).exit_code == 1
 
 
+def test_a_server_that_names_a_missing_folder_in_japanese_writes_no_line_of_imapclients(
+    server: ScriptedImap, home: Environment, tmp_path: Path
+) -> None:
+    """Seen red: imapclient logged "An error occurred while decoding b'…" to stderr."""
+    path = configuration(tmp_path, server.port, account='folders = ["対応済み"]')
+    server.script("EXAMINE", misbehave.says("{tag} NO Mailbox doesn't exist: 対応済み"))
+    done = mailwatch(home, "--config", path, "check")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert '! Folder shop / 対応済み: The folder "対応済み" is not on the server (' in done.stdout
+
+
 def test_check_takes_a_missing_junk_folder_as_a_hint_and_not_as_a_fault(server: ScriptedImap, tmp_path: Path) -> None:
     del server.folders["Junk"]
     result = check(configuration(tmp_path, server.port))
