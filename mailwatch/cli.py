@@ -19,7 +19,7 @@ import click
 
 from mailwatch import __version__
 from mailwatch.catalogue import LANGUAGES, Language, preferred, say, say_fault
-from mailwatch.errors import ConfigurationError, Fault, MailwatchError, PassingError
+from mailwatch.errors import Fault, MailwatchError, PassingError
 
 if TYPE_CHECKING:
     from mailwatch.config import Account, Config
@@ -125,10 +125,11 @@ def init(ctx: click.Context, /, folder: Path | None, channels: tuple[str, ...], 
 @click.pass_context
 def check(ctx: click.Context, send: bool) -> None:
     from mailwatch import check as checking
+    from mailwatch import transport
+    from mailwatch.config import load
 
-    path, config = _load(ctx)
-    if unusable := _channel_faults(config):
-        raise ConfigurationError(unusable)
+    path = _path(ctx)
+    config = load(path, os.environ, is_usable=transport.is_usable)
     language = config.watch.language
     click.echo(
         say("check.config_good", language, path=path, accounts=len(config.accounts), channels=len(config.channels))
@@ -402,14 +403,6 @@ def _load_settings(ctx: click.Context) -> Config:
     from mailwatch import config
 
     return config.load(_path(ctx), os.environ, with_passwords=False)
-
-
-def _channel_faults(config: Config) -> list[Fault]:
-    """The channels whose URL apprise does not take; loads apprise, so not in `run` before its first IDLE."""
-    from mailwatch import transport
-
-    unusable = [channel for channel in config.channels if not transport.is_usable(channel.url)]
-    return [Fault("config.not_apprise", {"key": f"channels.{channel.name}.url"}) for channel in unusable]
 
 
 def _load_if_there(ctx: click.Context) -> Config | None:

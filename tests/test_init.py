@@ -169,7 +169,7 @@ def test_a_configuration_with_outlook_and_no_host_is_refused_in_words(tmp_path: 
     path.write_text('[[accounts]]\nname = "a"\nprovider = "outlook"\nuser = "u"\npassword_env = "HOME"\n')
     with pytest.raises(ConfigurationError) as caught:
         config.load(path, os.environ)
-    [fault] = [each for each in caught.value.faults if each.fields.get("key") == "accounts[1].provider"]
+    [fault] = [each for each in caught.value.faults if each.fields.get("key") == "accounts.a.provider"]
     assert "OAuth2" in say_fault(fault, "ja")
 
 

@@ -136,7 +136,7 @@ def test_a_configuration_keeps_its_comments_and_names_its_credentials(own: Path)
         "heartbeat": "what is in beat",
     }
     assert set(made.files) == {"templates.toml", "account-shop-ca.pem"}
-    assert made.outside == ("accounts[2].password_command",)
+    assert made.outside == ("accounts.other.password_command",)
 
 
 def test_installing_again_changes_nothing(own: Path, tmp_path: Path) -> None:
