@@ -138,8 +138,19 @@ def check(ctx: click.Context, send: bool) -> None:
     for finding in checking.findings(config, server_of, send=send):
         click.echo(("  " if finding.is_good else "! ") + say_fault(finding.said, language))
         bad += not finding.is_good
-    click.echo(say("check.some_bad", language, n=bad) if bad else say("check.all_good", language))
+    click.echo(say("check.some_bad", language, n=bad) if bad else _all_good(ctx, path, config))
     ctx.exit(_EXIT_NOT_WELL if bad else 0)
+
+
+def _all_good(ctx: click.Context, path: Path, config: Config) -> str:
+    """`run` is named only where none is at work, and never for the service's configuration: root must not start it."""
+    from mailwatch import command, status
+    from mailwatch.service import places
+
+    language, named = config.watch.language, ctx.find_root().obj
+    if path == places.CONFIG or status.is_running(config):
+        return say("check.all_good", language)
+    return say("check.all_good_start", language, command=command.short(*(["--config", named] if named else []), "run"))
 
 
 @_mailwatch.command(help=_help("status"))

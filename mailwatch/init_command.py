@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from mailwatch import check, config, log
+from mailwatch import check, command, config, log
 from mailwatch.catalogue import LANGUAGES, Language, say, say_fault
 from mailwatch.check import Finding
 from mailwatch.config import Account
@@ -63,9 +63,11 @@ def _run(target: Path, asked: Questions, flags: frozenset[str], server_of: Serve
         # All is saved: Ctrl-C ends only the waiting.
         with log.silence(), contextlib.suppress(KeyboardInterrupt):
             is_well &= not _show(check.test_alerts(settings), language)
-    command = "mailwatch" if target == config.own_path(os.environ) else f"mailwatch --config {target}"
+    # Not $XDG_CONFIG_HOME's: `sudo` does not keep that.
+    named = [] if target == config.own_path({}) else ["--config", str(target.absolute())]
+    commands = {"command": command.short(*named), "whole": command.whole(*named)}
     click.echo()
-    click.echo(say("init.next" if is_well else "init.next_not_well", language, command=command))
+    click.echo(say("init.next" if is_well else "init.next_not_well", language, **commands))
     return 0 if is_well else _NOT_WELL
 
 

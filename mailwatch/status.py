@@ -30,9 +30,9 @@ def look(config: Config, now: datetime) -> tuple[Health, tuple[Fault, ...]]:
         state = state_of(store, config, now)
     finally:
         store.close()
-    is_running = () if _is_running(config) else (Fault("fault.not_running"),)
+    stopped = () if is_running(config) else (Fault("fault.not_running"),)
     within = health.fresh_within(slice_seconds(config))
-    return state, (*is_running, *state.faults, *health.troubles(state, now, within))
+    return state, (*stopped, *state.faults, *health.troubles(state, now, within))
 
 
 def as_json(state: Health, why: tuple[Fault, ...]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _folder(folder: health.FolderHealth, searched: str, language: Language) -> s
     return say("status.folder", language, at=searched, **fields)
 
 
-def _is_running(config: Config) -> bool:
+def is_running(config: Config) -> bool:
     """Whether a `run` holds its lock now."""
     try:
         with (config.watch.state_dir / LOCK_NAME).open("rb") as lock:

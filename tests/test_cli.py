@@ -29,6 +29,7 @@ from click.testing import CliRunner, Result
 
 from mailwatch import __version__, cli, watch
 from mailwatch.catalogue import preferred
+from mailwatch.database import RunLock
 
 pytestmark = [
     pytest.mark.server,
@@ -45,6 +46,8 @@ KEYS = [
     "source", "message_id", "kind", "route", "template", "marketplace", "order_ids", "also_mentioned", "items",
     "reason", "trust", "seen_at", "decision", "alert",
 ]  # fmt: skip
+# Where the README installs to, which is not on the PATH.
+PROGRAM = "/home/shop/mailwatch/bin/mailwatch"
 MEGABYTE = 1024 * 1024
 
 
@@ -79,7 +82,7 @@ def invoke(environment: Environment, *arguments: object) -> Result:
     unset = dict.fromkeys(("MAILWATCH_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"))
     given = {name: environment[name] for name in unset if name in environment}
     locale = {"LC_ALL": environment["LANG"], "HOME": environment["HOME"]}
-    with mock.patch.object(cli, "_LOCALE", preferred(environment)):
+    with mock.patch.object(cli, "_LOCALE", preferred(environment)), mock.patch.object(sys, "argv", [PROGRAM]):
         result = CliRunner().invoke(cli._mailwatch, [str(each) for each in arguments], env={**unset, **given, **locale})
     crash = result.exception if not isinstance(result.exception, SystemExit) else None
     assert crash is None, "".join(traceback.format_exception(crash))
@@ -671,7 +674,7 @@ def test_check_says_that_all_is_good_and_changes_nothing(server: ScriptedImap, t
         "  Folder shop / INBOX: good (1 mails)",
         "  Folder shop / Junk: good (0 mails)",
         *good(path),
-        "All good. Start watching with: mailwatch run",
+        f"All good. Start watching with: {PROGRAM} --config {path} run",
     ]
     assert result.exit_code == 0
     assert server.violations == []
@@ -686,8 +689,25 @@ def test_check_speaks_japanese_where_the_configuration_does(server: ScriptedImap
         "  フォルダ shop / INBOX: 開けました(メール0通)",
         f"  記録 {tmp_path / 'state'}: 書けます",
         "  通知先 hook: URL は正しい形です(送信はしていません。試すには check --send)",
-        "すべて良好です。mailwatch run で監視を始められます。",
+        f"すべて良好です。監視を始めるには: {PROGRAM} --config {path} run",
     ]
+
+
+def test_check_does_not_say_to_start_a_run_where_one_is_at_work(server: ScriptedImap, tmp_path: Path) -> None:
+    """Seen red: it always said so."""
+    lock = RunLock(tmp_path / "state")
+    try:
+        assert check(configuration(tmp_path, server.port)).stdout.splitlines()[-1] == "All good."
+    finally:
+        lock.release()
+
+
+def test_check_names_the_program_alone_where_the_path_leads_to_it(
+    server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: PROGRAM)
+    path = configuration(tmp_path, server.port)
+    assert check(path).stdout.splitlines()[-1] == f"All good. Start watching with: mailwatch --config {path} run"
 
 
 def test_check_names_a_server_without_idle(tmp_path: Path) -> None:
@@ -979,10 +999,10 @@ def test_init_into_a_folder_that_cannot_be_entered_is_a_sentence(closed: Path, h
 
 def test_only_an_output_that_failed_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen red: each stray OSError was "The result can't be written"."""
-    ends = []
+    ends: list[object] = []
     for fault in (PermissionError(13, "Permission denied", "/etc/x"), OSError(28, "No space left on device")):
         with mock.patch.object(cli._mailwatch, "main", side_effect=fault), monkeypatch.context() as patch:
-            patch.setattr(cli.os, "_exit", ends.append)
+            patch.setattr(os, "_exit", ends.append)
             patch.setattr(cli, "_LOCALE", "en")
             patch.setattr(sys, "stderr", said := io.StringIO())
             cli.main()

@@ -263,8 +263,19 @@ def test_a_folder_of_handled_mails_that_is_not_there_is_told_by_check(gmail: New
     answers = [*gmail.answers(end=())[:-4], "", "", "Done", "", "n"]
     result = gmail.init(*answers)
     assert "! フォルダ gmail / Done: " in result.output
-    assert say("init.next_not_well", "ja", command="mailwatch") in result.output
+    assert f"\n  {gmail.home}/mailwatch/bin/mailwatch check\n" in result.output
     assert (result.exit_code, gmail.config.exists()) == (1, True)
+
+
+def test_the_next_steps_can_be_typed_as_they_are_printed(gmail: Newcomer) -> None:
+    """After the README's install the program is not on the PATH, and the service takes root. Seen red with
+    `mailwatch run` and `mailwatch service install`."""
+    program = f"{gmail.home}/mailwatch/bin/mailwatch"
+    result = gmail.init(*gmail.answers())
+    assert {f"  sudo {program} service install", f"  {program} run"} <= set(result.output.splitlines())
+    elsewhere = gmail.home / "else where"
+    result = gmail.init(*gmail.answers(), flags=("--folder", elsewhere))
+    assert f"  {program} --config '{elsewhere}/config.toml' run" in result.output.splitlines()
 
 
 def test_line_and_sms_are_asked_in_parts_and_their_urls_are_built(gmail: Newcomer) -> None:
