@@ -8,11 +8,13 @@ import pty
 import re
 import select
 import signal
+import ssl
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -142,6 +144,36 @@ def test_a_real_server_refuses_the_wrong_password_and_takes_the_right_one(tmp_pa
     assert result.exit_code == 0, result.output
     assert say("mailbox.login_refused", "ja", host="127.0.0.1", why="?").partition("?")[2] in result.output
     assert (account.name, account.host, account.is_plain, account.preset) == ("mail", "127.0.0.1", True, "")
+
+
+# ---- a server that is not there ----
+
+
+@pytest.mark.parametrize("service", ["xserver", "lolipop"])
+def test_a_wrong_server_name_is_asked_for_again_where_it_was_asked_for(service: str, tmp_path: Path) -> None:
+    """Seen red: nothing was asked, and the sentence promised that mailwatch would try again by itself."""
+    with Newcomer(service, tmp_path) as newcomer, pytest.MonkeyPatch.context() as patch:
+        reached = newcomer._connect
+
+        def connect(host: str, port: int, tls: ssl.SSLContext | None, seconds: float) -> Connection:
+            if host != newcomer.service.host:
+                raise OSError(-2, "Name or service not known")
+            return reached(host, port, tls, seconds)
+
+        patch.setattr(mailbox, "Connection", connect)
+        if service == "xserver":
+            answers = [answer.replace("sv123", "sv999") for answer in newcomer.answers(end=())]
+            result = newcomer.init(*answers, "", "sv124.xserver.jp", "", "sv123.xserver.jp", "n")
+            assert result.output.count(say("init.ask_again_host", "ja")) == 2
+            assert result.exit_code == 0, result.output
+            assert loaded(newcomer).accounts[0].host == "sv123.xserver.jp"
+        else:
+            newcomer.service = replace(newcomer.service, host="elsewhere.example")
+            result = newcomer.init(*newcomer.answers())
+            assert say("init.ask_again_host", "ja") not in result.output
+            assert result.exit_code == 1
+    assert "Name or service not known" in result.output
+    assert "再試行" not in result.output
 
 
 # ---- a provider that can't work ----
