@@ -7,6 +7,7 @@ import ctypes
 import io
 import json
 import os
+import re
 import resource
 import signal
 import sqlite3
@@ -225,18 +226,36 @@ def test_every_line_of_scan_json_has_the_keys_and_types_of_the_contract(of_sampl
 def test_results_go_to_stdout_and_the_summary_of_scan_json_to_stderr(home: Environment) -> None:
     done = mailwatch(home, "scan", "--json", FIRST, SAME_ORDER)
     assert len(objects(done.stdout)) == 2
-    sentence = "2 mails, 1 alerts: 2 requests, 0 wishes, 0 to check; 0 cancelled, 0 forged, 0 ignored\n"
+    sentence = (
+        "2 mails. 1 alerts (1 requests, 0 wishes, 0 to check). No alert: 1 joined, 0 cancelled, 0 forged, 0 ignored\n"
+    )
     assert (done.returncode, done.stderr) == (0, sentence)
 
 
 def test_scan_for_people_tells_one_line_a_request_and_a_summary(home: Environment) -> None:
     done = invoke({**home, "LANG": "ja_JP.UTF-8"}, "scan", FIRST, SAME_ORDER)
     assert done.stdout.splitlines() == [
-        f"2022-06-07 00:12  依頼　  249-9912785-8411793  未確認  知らせる  {FIRST}",
-        f"2022-06-07 00:14  依頼　  249-9912785-8411793  未確認  同じ依頼にまとめる  {SAME_ORDER}",
-        "メール2通、知らせる件1、うち依頼2・相談0・要確認0、取消済0、偽物0、関係なし0",
+        f"2022-06-07 09:12  依頼　  249-9912785-8411793  未確認  知らせる  {FIRST}",
+        f"2022-06-07 09:14  依頼　  249-9912785-8411793  未確認  同じ依頼にまとめる  {SAME_ORDER}",
+        "メール2通。知らせる1件(依頼1、相談0、要確認0)。知らせない: 同じ依頼にまとめる1、取消済0、偽物0、関係なし0",
     ]
     assert (done.exit_code, done.stderr) == (0, "")
+
+
+def test_the_summary_of_scan_counts_each_notice_once(home: Environment, of_samples: list[dict[str, Any]]) -> None:
+    """Seen red: every request counted as an alert, also where it was joined, and a mail of two orders as two mails."""
+    line = invoke(home, "scan", SAMPLES).stdout.splitlines()[-1]
+    mails, alerts, *told = (int(number) for number in re.findall(r"\d+", line)[:5])
+    assert (alerts, sum(told)) == (sum(of(of_samples, "alert")), alerts)
+    assert mails == len(set(of(of_samples, "source")))
+    assert alerts + sum(int(number) for number in re.findall(r"\d+", line)[5:]) == len(of_samples)
+
+
+def test_scan_tells_the_time_of_the_configured_zone(home: Environment, tmp_path: Path) -> None:
+    """Seen red: UTC, without saying so. `--json` stays in UTC, as the contract says."""
+    path = configuration(tmp_path, 9, watch='time_zone = "America/New_York"')
+    assert invoke(home, "--config", path, "scan", FIRST).stdout.startswith("2022-06-06 20:12  ")
+    assert invoke(home, "--config", path, "scan", "--json", FIRST).stdout.count('"seen_at": "2022-06-07T00:12:') == 1
 
 
 def test_mails_are_told_in_the_order_of_their_time_whatever_the_order_of_the_paths(
