@@ -26,6 +26,7 @@ from mailwatch.watch import prepare
 pytestmark = pytest.mark.server
 
 ONE, TWO, THREE = (mails.order_id(number) for number in (1, 2, 3))
+ROOT = Path(__file__).parents[1]
 NOW = datetime.now(UTC)
 FULL_WIDTH = {ord("-"): 0xFF0D, **{ord(str(digit)): 0xFF10 + digit for digit in range(10)}}
 
@@ -65,6 +66,23 @@ def test_list_shows_the_open_ones_and_all_shows_all(made: Config, tmp_path: Path
     assert orders(called(tmp_path, "list", "--all")) == [ONE, TWO, THREE]
     states = [json.loads(line)["state"] for line in called(tmp_path, "list", "--all", "--json").stdout.splitlines()]
     assert states == ["lapsed", "done", "open"]
+
+
+def test_a_request_without_an_order_id_is_listed_with_the_place_of_its_mail_and_ends_when_that_is_moved(
+    made: Config, tmp_path: Path
+) -> None:
+    """Seen red: nothing in the line told which mail it was."""
+    mail = (ROOT / "sample_mails/doubt/02-possible-no-order-id.eml").read_bytes()
+    recorded(made, mail)
+    [line] = called(tmp_path, "list").stdout.splitlines()
+    assert line.startswith("注文番号なし  要確認  ")
+    assert line.endswith("  shop / INBOX にあるメール")
+    parsed = message.parse(mail)
+    notices = notice.read(parsed, made.accounts[0].provider, made.templates, is_junk=False)
+    with closing(Store.open(made.watch.state_dir)) as store:
+        moved = MailIdentity("shop", "Done", 1, 1, NOW, 1)
+        assert store.record_handled(Reading(moved, "shop", parsed.content_key(), notices), made.rules) == ["-"]
+    assert called(tmp_path, "list").stdout.startswith("未対応の依頼はありません")
 
 
 def test_the_json_of_list_is_the_contract(made: Config, tmp_path: Path) -> None:
