@@ -292,9 +292,11 @@ def test_what_is_answered_is_what_the_configuration_says(gmail: Newcomer) -> Non
 
 
 def test_a_folder_of_handled_mails_that_is_not_there_is_told_by_check(gmail: Newcomer) -> None:
+    """Seen red: the sentence named the key `folders`."""
     answers = [*gmail.answers(end=())[:-4], "", "", "Done", "", "n"]
     result = gmail.init(*answers)
-    assert "! フォルダ gmail / Done: " in result.output
+    [line] = [line for line in result.output.splitlines() if "gmail / Done" in line]
+    assert line == "! " + say("check.done_folder_missing", "ja", account="gmail", folder="Done")
     assert f"\n  {gmail.home}/mailwatch/bin/mailwatch check\n" in result.output
     assert (result.exit_code, gmail.config.exists()) == (1, True)
 
