@@ -333,11 +333,14 @@ def service_install(ctx: click.Context, given: str | None, prefix: Path, is_dry:
 
 @service.command("uninstall", help=say("service.help_uninstall", _LOCALE))
 @click.option("--purge", "is_purge", is_flag=True, help=say("service.help_purge", _LOCALE))
-def service_uninstall(is_purge: bool) -> None:
+@click.option("--dry-run", "is_dry", is_flag=True, help=say("service.help_dry_run", _LOCALE))
+def service_uninstall(is_purge: bool, is_dry: bool) -> None:
     from mailwatch import service as services
 
-    for sentence in services.uninstall(is_purge=is_purge):
+    for sentence in services.uninstall(is_purge=is_purge, is_dry=is_dry):
         click.echo(say_fault(sentence, _LOCALE))
+    if is_dry:
+        click.echo(say("service.dry", _LOCALE))
 
 
 @service.command("status", help=say("service.help_status", _LOCALE))
