@@ -18,7 +18,7 @@ from mailwatch.amazon import template
 from mailwatch.amazon.template import Templates
 from mailwatch.catalogue import Language, say, say_fault
 from mailwatch.config import Config, parse_duration
-from mailwatch.errors import Fault, UsageError
+from mailwatch.errors import Fault, StoreError, UsageError
 from mailwatch.message import LIMIT_MAIL, Message
 from mailwatch.notice import Kind
 from mailwatch.request import ROLLOUT_ZONE, Action, Rollout, Rules
@@ -93,6 +93,16 @@ def read_file(path: Path) -> bytes:
 
 def run(paths: list[Path], use: Settings, store_dir: Path | None, is_json: bool, language: Language) -> int:
     """Read everything, print it, and give the exit code: 0 also where some files could not be read (they are named)."""
+    try:
+        return _run(paths, use, store_dir, is_json, language)
+    except StoreError as fault:
+        if fault.fault.key != "store.damaged":
+            raise
+        # `run` puts only its own store right by itself.
+        raise StoreError("scan.store_damaged", **fault.fault.fields) from None
+
+
+def _run(paths: list[Path], use: Settings, store_dir: Path | None, is_json: bool, language: Language) -> int:
     unreadable: list[Fault] = []
     store = Store.open_for_scan(store_dir) if store_dir else Store.in_memory()
     counts: Counter[str] = Counter()

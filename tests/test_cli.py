@@ -196,10 +196,7 @@ def test_a_missing_path_is_told_before_anything_is_read(home: Environment) -> No
 def test_without_a_configuration_check_says_where_to_put_one(home: Environment) -> None:
     path = Path(home["HOME"]) / ".config/mailwatch/config.toml"
     result = invoke(home, "check")
-    sentence = (
-        f"There is no configuration file {path}. "
-        "Copy config.example.toml there and edit it, or name another with --config.\n"
-    )
+    sentence = f"There is no configuration file {path}. Make one with mailwatch init, or name another with --config.\n"
     assert (result.exit_code, result.stdout, result.stderr) == (78, "", sentence)
 
 
@@ -1085,8 +1082,46 @@ def test_a_store_that_is_no_database_is_a_sentence_and_75(home: Environment, tmp
         tmp_path / "state" / "mailwatch-scan.sqlite", b"not a database, but long enough to be taken for one" * 100
     )
     done = invoke(home, "scan", "--store", tmp_path / "state", FIRST)
-    sentence = (
-        f"The store {damaged} is damaged (file is not a database). "
-        "Move it away and start again: it is rebuilt from the look-back.\n"
-    )
+    sentence = f"scan's store {damaged} is damaged (file is not a database). Delete it and try again.\n"
     assert (done.exit_code, done.stdout, done.stderr) == (75, "", sentence)
+
+
+def test_a_damaged_store_of_run_is_nothing_to_do_by_hand(home: Environment, tmp_path: Path) -> None:
+    """Seen red: the sentence asked to move the file away, which `run` does by itself."""
+    put(tmp_path / "state" / "mailwatch.sqlite", b"not a database, but long enough to be taken for one" * 100)
+    done = invoke(home, "--config", configuration(tmp_path, 9), "list")
+    assert "mailwatch run sets it aside by itself" in done.stderr
+    assert done.exit_code == 75
+
+
+# ---- the demo ----
+
+
+def test_the_demo_without_its_server_names_the_pip_of_the_program_itself(home: Environment) -> None:
+    """Seen red: a mere `pip`, which on most machines installs elsewhere or nowhere."""
+    with mock.patch.dict(sys.modules, pymap=None):
+        done = invoke(home, "demo")
+    assert done.stderr == f"The demo needs pymap. Run: {sys.executable} -m pip install pymap\n"
+    assert done.exit_code == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_demo_whose_terminal_is_closed_leaves_nothing_behind(
+    number: signal.Signals, home: Environment, tmp_path: Path
+) -> None:
+    """Seen red: its folder stayed, and with SIGTERM its mail server too."""
+    pytest.importorskip("pymap")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "mailwatch", "demo"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**home, "TMPDIR": str(temporary)}
+    ) as process:
+        assert process.stdout is not None
+        while process.stdout.readline()[:3] != "┌".encode():
+            pass
+        assert list(temporary.iterdir())
+        process.send_signal(number)
+        process.stdout.read()
+        assert process.wait(20) == 1
+    assert list(temporary.iterdir()) == []

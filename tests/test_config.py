@@ -206,10 +206,8 @@ def test_a_byte_order_mark_and_windows_line_ends_are_fine(folder: Path) -> None:
 def test_a_configuration_that_is_missing_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "nowhere" / "config.toml"
     sentences = {
-        "ja": f"設定ファイル {path} がありません。"
-        "config.example.toml をここに写して書き換えるか、--config で場所を指定してください。\n",
-        "en": f"There is no configuration file {path}. "
-        "Copy config.example.toml there and edit it, or name another with --config.\n",
+        "ja": f"設定ファイル {path} がありません。mailwatch init で作るか、--config で場所を指定してください。\n",
+        "en": f"There is no configuration file {path}. Make one with mailwatch init, or name another with --config.\n",
     }
     for language, sentence in sentences.items():
         result = mailwatch(monkeypatch, language, "--config", path, "check")
