@@ -181,8 +181,8 @@ def _server() -> Iterator[int]:
     try:
         import pymap  # noqa: F401 - an extra: its absence gets a sentence
     except ImportError:
-        command = shlex.join([sys.executable, "-m", "pip", "install", "pymap"])
-        raise UsageError("demo.no_pymap", command=command) from None
+        wanted = shlex.join([sys.executable, "-m", "pip", "install", "pymap"])
+        raise UsageError("demo.no_pymap", command=wanted) from None
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     command = [sys.executable, "-c", "from pymap.main import main; main()", "--host", "127.0.0.1", "--port", str(port)]

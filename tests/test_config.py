@@ -388,8 +388,8 @@ def test_times_of_day_are_read_and_an_empty_one_is_none(
     ("url", "line", "limit"),
     [
         ("json://127.0.0.1:9/", "", 0),
-        ("line://token/U0123456789", "", 200),
-        ("line://token/U0123456789", "monthly_limit = 0", 0),
+        ("line://token/U0123456789abcdef0123456789abcdef", "", 200),
+        ("line://token/U0123456789abcdef0123456789abcdef", "monthly_limit = 0", 0),
         ("json://127.0.0.1:9/", "monthly_limit = 40", 40),
     ],
 )
@@ -463,7 +463,7 @@ def test_a_url_without_a_secret_may_stand_in_a_file_that_others_can_read(folder:
 
 EXAMPLE = ROOT / "config.example.toml"
 SECRET_FILES = {"gmail.password": "app-password", "slack.url": "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
-                "line.url": "line://token-of-line/U0123456789"}  # fmt: skip
+                "line.url": "line://token-of-line/U0123456789abcdef0123456789abcdef"}  # fmt: skip
 
 
 def example(folder: Path) -> Path:
