@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mailwatch import __version__
+from mailwatch import __version__, click_texts
 from mailwatch.catalogue import LANGUAGES, Language, preferred, say, say_fault
 from mailwatch.errors import Fault, MailwatchError, PassingError
 
@@ -64,6 +64,7 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             # A file name may hold bytes that no text has.
             stream.reconfigure(errors="backslashreplace")
+    click_texts.speak(_LOCALE)
     try:
         _mailwatch.main(prog_name="mailwatch", standalone_mode=True)
     except OSError as fault:

@@ -140,6 +140,27 @@ def test_help_is_in_the_language_of_the_locale(variable: str, locale: str, sente
     assert all(f"\n  {name} " in done.stdout for name in ("demo", "check", "run", "scan"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentences"),
+    [
+        (["--help"], ["使い方: mailwatch ", "オプション:", "命令:", "この説明を表示して終わります。"]),
+        (["scna"], ["使い方: mailwatch ", "エラー: 「scna」という命令はありません。", "説明は「mailwatch --help」"]),
+        (["list", "--al"], ["「--al」というオプションはありません。"]),
+        (["show"], ["引数が足りません: 'ORDER_ID'"]),
+        (["scan", "--rollout-days", "x", "."], ["'--rollout-days' の値が使えません: x は数ではありません"]),
+    ],
+    ids=lambda value: " ".join(value) if value[0].isascii() else "",
+)
+def test_what_click_says_is_japanese_too(arguments: list[str], sentences: list[str], home: Environment) -> None:
+    """Seen red: `Usage:`, `Error: No such command …` in the midst of Japanese."""
+    done = mailwatch({**home, "LANG": "ja_JP.UTF-8"}, *arguments)
+    said = done.stdout + done.stderr
+    assert [each for each in sentences if each not in said] == []
+    assert [each for each in ("Usage", "Error", "Options", "Commands", "Show this", "Try ") if each in said] == []
+    english = mailwatch(home, *arguments)
+    assert "Usage: mailwatch " in english.stdout + english.stderr
+
+
 def test_the_help_of_a_command_explains_every_option_and_gives_an_example(home: Environment) -> None:
     japanese, english = (
         mailwatch({**home, "LANG": locale}, "scan", "--help").stdout for locale in ("ja_JP.UTF-8", "en_US.UTF-8")
@@ -1099,7 +1120,8 @@ def test_a_damaged_store_of_run_is_nothing_to_do_by_hand(home: Environment, tmp_
 
 def test_the_demo_without_its_server_names_the_pip_of_the_program_itself(home: Environment) -> None:
     """Seen red: a mere `pip`, which on most machines installs elsewhere or nowhere."""
-    with mock.patch.dict(sys.modules, pymap=None):
+    # What the demo sets for the whole process, this one goes on without.
+    with mock.patch.dict(sys.modules, pymap=None), mock.patch("mailwatch.log.mute"), mock.patch("signal.signal"):
         done = invoke(home, "demo")
     assert done.stderr == f"The demo needs pymap. Run: {sys.executable} -m pip install pymap\n"
     assert done.exit_code == 2
