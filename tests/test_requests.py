@@ -113,11 +113,17 @@ def test_an_order_may_be_pasted_in_any_width(made: Config, tmp_path: Path, typed
 
 
 def test_done_release_and_reopen_say_what_became_of_it(made: Config, tmp_path: Path) -> None:
+    """Seen red: 発送する にしました, which is no Japanese."""
     recorded(made, mails.by_notification(ONE))
-    for command, state in (("done", State.DONE), ("release", State.RELEASED), ("reopen", State.OPEN)):
+    states = {
+        "done": (State.DONE, "対応済み"),
+        "release": (State.RELEASED, "発送する"),
+        "reopen": (State.OPEN, "未対応"),
+    }
+    for command, (state, word) in states.items():
         result = called(tmp_path, command, ONE)
         assert result.exit_code == 0
-        assert ONE in result.stdout
+        assert result.stdout == f"{ONE}: 「{word}」にしました。\n"
         assert rows(tmp_path, "SELECT state FROM request") == [(state.value,)]
 
 

@@ -37,6 +37,8 @@ _FOLDERS = ("INBOX", "\\Junk")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://\S", re.IGNORECASE)
 # apprise splits one text at commas and blanks into several services.
 _SCHEMES = re.compile(r"(?:^|[\s,])[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# How tomli's words begin where a line is spelled wrong.
+_SPELLING = ("Expected", "Invalid", "Unclosed", "Unterminated", "Unescaped", "Illegal", "Found invalid")
 _TIME = re.compile(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
 
 
@@ -109,7 +111,16 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
     except toml.TomlFault as fault:
         fields = {"path": str(path), "line": str(fault.line or "?"), "why": str(fault)}
-        raise ConfigurationError([Fault("config.not_toml", fields)]) from None
+        raise ConfigurationError([Fault(_not_toml(str(fault)), fields)]) from None
+
+
+def _not_toml(why: str) -> str:
+    """The sentence with the advice that fits tomli's words."""
+    if why.startswith(("Cannot ", "Duplicate ")):
+        return "config.toml_twice"
+    if why == "not UTF-8":
+        return "config.toml_not_utf8"
+    return "config.not_toml" if why.startswith(_SPELLING) else "config.toml_unreadable"
 
 
 _SECTIONS = {"watch", "rollout", "accounts", "channels", "heartbeat"}
