@@ -378,7 +378,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
 def test_a_dry_uninstall_says_what_the_real_one_does_and_does_nothing(
     is_purge: bool, installed: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
-    """The README promised it for each command, and `uninstall` had no such option."""
+    """Seen red: the README promised it for each command, and `uninstall` had no such option."""
     before = sorted(tmp_path.rglob("*"))
     said = list(service.uninstall(is_purge=is_purge, is_dry=True))
     assert (sorted(tmp_path.rglob("*")), installed) == (before, [])
