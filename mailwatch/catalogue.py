@@ -27,6 +27,11 @@ def keys() -> frozenset[str]:
     return frozenset(_entries())
 
 
+def texts_of(section: str, known: Language, wanted: Language) -> dict[str, str]:
+    """The texts of a section as they are, those in one language by those in another."""
+    return {texts[known]: texts[wanted] for key, texts in _entries().items() if key.startswith(f"{section}.")}
+
+
 def say(key: str, language: Language, /, **fields: object) -> str:
     """The text of a key with its fields filled in. A field's own braces are text, never a placeholder."""
     return _entries()[key][language].format_map({name: str(value) for name, value in fields.items()})

@@ -18,8 +18,8 @@ from pathlib import Path
 from mailwatch import mailbox, texts, transport
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Channel, Config
-from mailwatch.database import FILE_NAME, RunLock
-from mailwatch.errors import Fault, MailwatchError, PassingError, StoreError
+from mailwatch.database import FILE_NAME, RunLock, is_there
+from mailwatch.errors import Fault, FolderMissing, MailwatchError, PassingError, StoreError
 from mailwatch.mailbox import Server
 from mailwatch.services import Cause, Outcome, Result
 from mailwatch.store import Store
@@ -128,9 +128,10 @@ def _account(config: Config, account: Account, server_of: Callable[[Account], Se
 
 def _clear_refusals(config: Config, account: Account) -> None:
     """A login that went well: a `run` that waits after refused ones may go on at once."""
-    if (config.watch.state_dir / FILE_NAME).exists():
-        with contextlib.suppress(StoreError), contextlib.closing(Store.open(config.watch.state_dir)) as store:
-            store.refusals.clear(account.name)
+    with contextlib.suppress(StoreError):
+        if is_there(config.watch.state_dir):
+            with contextlib.closing(Store.open(config.watch.state_dir)) as store:
+                store.refusals.clear(account.name)
 
 
 def _folder(account: Account, client: mailbox.Client, folder: str) -> Finding:
@@ -140,6 +141,8 @@ def _folder(account: Account, client: mailbox.Client, folder: str) -> Finding:
             return Finding(True, Fault("check.junk_missing", {"account": account.name}))
         count = client.examine(name).exists
     except MailwatchError as fault:
+        if isinstance(fault, FolderMissing) and folder == account.done_folder:
+            return Finding(False, Fault("check.done_folder_missing", {"account": account.name, "folder": folder}))
         return Finding(False, _about("check.folder_bad", fault, account=account.name, folder=folder))
     return Finding(True, Fault("check.folder_good", {"account": account.name, "folder": name, "mails": str(count)}))
 

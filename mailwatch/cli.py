@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. Heavy modules are imported by t
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mailwatch import __version__
+from mailwatch import __version__, click_texts
 from mailwatch.catalogue import LANGUAGES, Language, preferred, say, say_fault
-from mailwatch.errors import ConfigurationError, Fault, MailwatchError, PassingError
+from mailwatch.errors import Fault, MailwatchError, PassingError
 
 if TYPE_CHECKING:
     from mailwatch.config import Account, Config
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _LOCALE: Language = preferred(os.environ)
 _EXIT_NOT_WELL = 1
+_OUTPUT_FAILED = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 def _help(key: str) -> str:
@@ -62,12 +64,23 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             # A file name may hold bytes that no text has.
             stream.reconfigure(errors="backslashreplace")
+    click_texts.speak(_LOCALE)
     try:
         _mailwatch.main(prog_name="mailwatch", standalone_mode=True)
     except OSError as fault:
-        _complain([Fault("scan.no_output", {"why": fault.strerror or ""})], _LOCALE)
-    # Only an output that failed comes here; what is still buffered would fail again at a normal end.
+        if fault.filename is None and fault.errno not in _OUTPUT_FAILED:
+            raise
+        _complain([_stray(fault)], _LOCALE)
+    # What is still buffered would fail again at a normal end.
     os._exit(PassingError.exit_code)
+
+
+def _stray(fault: OSError) -> Fault:
+    """What no command foresaw: of a file it has a name, of the output it has none."""
+    why = fault.strerror or type(fault).__name__
+    if fault.filename is None:
+        return Fault("scan.no_output", {"why": why})
+    return Fault("scan.unusable", {"path": os.fsdecode(fault.filename), "why": why})
 
 
 @_mailwatch.command(help=_help("demo"))
@@ -113,10 +126,11 @@ def init(ctx: click.Context, /, folder: Path | None, channels: tuple[str, ...], 
 @click.pass_context
 def check(ctx: click.Context, send: bool) -> None:
     from mailwatch import check as checking
+    from mailwatch import transport
+    from mailwatch.config import load
 
-    path, config = _load(ctx)
-    if unusable := _channel_faults(config):
-        raise ConfigurationError(unusable)
+    path = _path(ctx)
+    config = load(path, os.environ, is_usable=transport.is_usable)
     language = config.watch.language
     click.echo(
         say("check.config_good", language, path=path, accounts=len(config.accounts), channels=len(config.channels))
@@ -125,8 +139,19 @@ def check(ctx: click.Context, send: bool) -> None:
     for finding in checking.findings(config, server_of, send=send):
         click.echo(("  " if finding.is_good else "! ") + say_fault(finding.said, language))
         bad += not finding.is_good
-    click.echo(say("check.some_bad", language, n=bad) if bad else say("check.all_good", language))
+    click.echo(say("check.some_bad", language, n=bad) if bad else _all_good(ctx, path, config))
     ctx.exit(_EXIT_NOT_WELL if bad else 0)
+
+
+def _all_good(ctx: click.Context, path: Path, config: Config) -> str:
+    """`run` is named only where none is at work, and never for the service's configuration: root must not start it."""
+    from mailwatch import command, status
+    from mailwatch.service import places
+
+    language, named = config.watch.language, ctx.find_root().obj
+    if path == places.CONFIG or status.is_running(config):
+        return say("check.all_good", language)
+    return say("check.all_good_start", language, command=command.short(*(["--config", named] if named else []), "run"))
 
 
 @_mailwatch.command(help=_help("status"))
@@ -309,11 +334,14 @@ def service_install(ctx: click.Context, given: str | None, prefix: Path, is_dry:
 
 @service.command("uninstall", help=say("service.help_uninstall", _LOCALE))
 @click.option("--purge", "is_purge", is_flag=True, help=say("service.help_purge", _LOCALE))
-def service_uninstall(is_purge: bool) -> None:
+@click.option("--dry-run", "is_dry", is_flag=True, help=say("service.help_dry_run", _LOCALE))
+def service_uninstall(is_purge: bool, is_dry: bool) -> None:
     from mailwatch import service as services
 
-    for sentence in services.uninstall(is_purge=is_purge):
+    for sentence in services.uninstall(is_purge=is_purge, is_dry=is_dry):
         click.echo(say_fault(sentence, _LOCALE))
+    if is_dry:
+        click.echo(say("service.dry", _LOCALE))
 
 
 @service.command("status", help=say("service.help_status", _LOCALE))
@@ -392,21 +420,13 @@ def _load_settings(ctx: click.Context) -> Config:
     return config.load(_path(ctx), os.environ, with_passwords=False)
 
 
-def _channel_faults(config: Config) -> list[Fault]:
-    """The channels whose URL apprise does not take; loads apprise, so not in `run` before its first IDLE."""
-    from mailwatch import transport
-
-    unusable = [channel for channel in config.channels if not transport.is_usable(channel.url)]
-    return [Fault("config.not_apprise", {"key": f"channels.{channel.name}.url"}) for channel in unusable]
-
-
 def _load_if_there(ctx: click.Context) -> Config | None:
     """For `scan`: a configuration that was named must be good; one that is only found may be absent."""
     from mailwatch import config
 
     path = _path(ctx)
     is_named = bool(ctx.find_root().obj or os.environ.get("MAILWATCH_CONFIG"))
-    return config.load(path, os.environ, with_passwords=False) if is_named or path.exists() else None
+    return config.load(path, os.environ, with_passwords=False) if is_named or config.is_there(path) else None
 
 
 def _language(ctx: click.Context) -> Language:

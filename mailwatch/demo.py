@@ -9,6 +9,8 @@ import contextlib
 import email.utils
 import imaplib
 import re
+import shlex
+import signal
 import socket
 import statistics
 import subprocess
@@ -21,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
 from zoneinfo import ZoneInfo
 
 import click
@@ -82,6 +85,9 @@ class _Played:
 def play(language: Language) -> int:
     """Play the demo to its end; the exit code. Raises `UsageError` or `PassingError` where it can't be played."""
     log.mute()
+    # A closed terminal and a polite kill must clean up as Ctrl-C does.
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, _end)
     mails = list(_mails())
     click.echo(say("demo.intro", language, mails=len(mails)))
     with tempfile.TemporaryDirectory(prefix="mailwatch-demo-") as folder, _server() as port:
@@ -101,6 +107,10 @@ def play(language: Language) -> int:
     if seen < len(mails):
         click.echo(say("demo.incomplete", language, seen=seen, mails=len(mails)), err=True)
     return 0 if seen == len(mails) else 1
+
+
+def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
+    raise KeyboardInterrupt
 
 
 def _mails() -> Iterator[_Played]:
@@ -171,7 +181,8 @@ def _server() -> Iterator[int]:
     try:
         import pymap  # noqa: F401 - an extra: its absence gets a sentence
     except ImportError:
-        raise UsageError("demo.no_pymap") from None
+        wanted = shlex.join([sys.executable, "-m", "pip", "install", "pymap"])
+        raise UsageError("demo.no_pymap", command=wanted) from None
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     command = [sys.executable, "-c", "from pymap.main import main; main()", "--host", "127.0.0.1", "--port", str(port)]

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import click
 
-from mailwatch import check, config, log
+from mailwatch import check, command, config, log
 from mailwatch.catalogue import LANGUAGES, Language, say, say_fault
 from mailwatch.check import Finding
 from mailwatch.config import Account
 from mailwatch.errors import Fault, MailwatchError, UsageError
-from mailwatch.init import Answers, Questions, Staged, interview, login_again, texts_of
+from mailwatch.init import Answers, Questions, Staged, host_again, interview, login_again, texts_of
 from mailwatch.init.questions import plain
 from mailwatch.mailbox import Server
 
 _NOT_WELL = 1
 _REFUSED = {"mailbox.login_refused", "mailbox.login_refused_there", "mailbox.login_not_ascii"}
+_NOT_REACHED = {"mailbox.unreachable", "mailbox.certificate"}
 
 ServerOf = Callable[[Account], Server]
 
@@ -42,7 +43,7 @@ def run(target: Path, given: Mapping[str, str], flags: frozenset[str], server_of
 
 
 def _run(target: Path, asked: Questions, flags: frozenset[str], server_of: ServerOf) -> int:
-    if target.exists() and "force" not in flags:
+    if _is_there(target) and "force" not in flags:
         if not asked.may_ask:
             raise UsageError("init.exists", path=target)
         asked.tell("init.there_is_one", path=target)
@@ -63,23 +64,44 @@ def _run(target: Path, asked: Questions, flags: frozenset[str], server_of: Serve
         # All is saved: Ctrl-C ends only the waiting.
         with log.silence(), contextlib.suppress(KeyboardInterrupt):
             is_well &= not _show(check.test_alerts(settings), language)
-    command = "mailwatch" if target == config.own_path(os.environ) else f"mailwatch --config {target}"
+    # Not $XDG_CONFIG_HOME's: `sudo` does not keep that.
+    named = [] if target == config.own_path({}) else ["--config", str(target.absolute())]
+    commands = {"command": command.short(*named), "whole": command.whole(*named)}
     click.echo()
-    click.echo(say("init.next" if is_well else "init.next_not_well", language, command=command))
+    click.echo(say("init.next" if is_well else "init.next_not_well", language, **commands))
     return 0 if is_well else _NOT_WELL
 
 
 def _tried(staged: Staged, target: Path, asked: Questions, answers: Answers, server_of: ServerOf) -> tuple[Path, bool]:
-    """The staged configuration after `check`, with another password as often as one is refused; whether all is well."""
+    """The staged configuration after `check`, with other answers as often as server or login are wrong; whether all is
+    well."""
     while True:
         path = staged.put(texts_of(answers, target.name))
         asked.tell("init.checking")
         bad = _show(check.findings(config.load(path, os.environ), server_of), asked.language)
-        if not (asked.may_ask and any(_is_refusal(each) for each in bad)):
+        other = _mended(asked, answers, bad) if asked.may_ask else None
+        if other is None:
             return path, not bad
-        if not asked.is_yes("again", default=True):
-            return path, False
-        answers = login_again(asked, answers)
+        answers = other
+
+
+def _mended(asked: Questions, answers: Answers, bad: list[Finding]) -> Answers | None:
+    """The answers with another login or server, where that is what is wrong and the person wants it."""
+    keys = {why.key for why in (each.said.fields.get("why") for each in bad) if isinstance(why, Fault)}
+    if keys & _REFUSED:
+        return login_again(asked, answers) if asked.is_yes("again", default=True) else None
+    # A host that was not asked for is the mail service's own, and right.
+    if keys & _NOT_REACHED and answers.host:
+        return host_again(asked, answers) if asked.is_yes("again_host", default=True) else None
+    return None
+
+
+def _is_there(target: Path) -> bool:
+    """Whether there is a configuration. Raises `UsageError` where that may not be known."""
+    try:
+        return target.exists()
+    except OSError as fault:
+        raise UsageError("init.unwritable", path=target, why=fault.strerror) from None
 
 
 def _show(found: Iterable[Finding], language: Language) -> list[Finding]:
@@ -90,11 +112,6 @@ def _show(found: Iterable[Finding], language: Language) -> list[Finding]:
         if not finding.is_good:
             bad.append(finding)
     return bad
-
-
-def _is_refusal(finding: Finding) -> bool:
-    why = finding.said.fields.get("why")
-    return isinstance(why, Fault) and why.key in _REFUSED
 
 
 def _language(given: Mapping[str, str], locale: Language, *, may_ask: bool) -> Language:

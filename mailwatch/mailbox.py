@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import imaplib
+import logging
 import re
 import ssl
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,9 @@ from mailwatch.errors import FolderMissing, LoginRefused, Unreachable
 from mailwatch.fetched import Headline
 from mailwatch.message import Message, TextPart
 from mailwatch.secret import Secret
+
+# It quotes the server's answers to stderr, in a form that is not the log's.
+logging.getLogger("imapclient").setLevel(logging.CRITICAL)
 
 CONNECT_SECONDS = 30.0
 COMMAND_SECONDS = 60.0

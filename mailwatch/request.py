@@ -56,13 +56,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One mail that told of a request: when the server received it (aware UTC), by which route, how trusted."""
+    """One mail that told of a request: when the server received it (aware UTC), by which route, how trusted, where."""
 
     at: datetime
     kind: Kind
     trust: Trust
     route: Route | None = None
     items: tuple[Item, ...] = ()
+    account: str = ""
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

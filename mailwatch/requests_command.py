@@ -81,8 +81,8 @@ def as_json(request: StoredRequest) -> dict[str, Any]:
 
 
 def as_line(request: StoredRequest, language: Language, zone: tzinfo) -> str:
-    """One request on one line."""
-    return say(
+    """One request on one line; one without an order ID with the place of its mail, by which it is found."""
+    line = say(
         "requests.row",
         language,
         order=request.order_id or say("alert.no_order", language),
@@ -91,6 +91,10 @@ def as_line(request: StoredRequest, language: Language, zone: tzinfo) -> str:
         state=say(f"requests.state_{request.state}", language),
         at=at(request.opened_at, zone),
     )
+    if request.order_id or not request.sightings:
+        return line
+    mail = request.sightings[0]
+    return line + say("requests.place", language, account=mail.account, folder=mail.folder)
 
 
 def as_text(request: StoredRequest, language: Language, zone: tzinfo) -> str:

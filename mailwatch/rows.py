@@ -40,6 +40,8 @@ def _sighting(row: sqlite3.Row) -> Sighting:
         trust=Trust(row["trust"]),
         route=Route(row["route"]) if row["route"] else None,
         items=items_in(row["items"]),
+        account=row["account"],
+        folder=row["folder"],
     )
 
 

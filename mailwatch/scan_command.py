@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from mailwatch.amazon import template
 from mailwatch.amazon.template import Templates
 from mailwatch.catalogue import Language, say, say_fault
 from mailwatch.config import Config, parse_duration
-from mailwatch.errors import Fault, UsageError
+from mailwatch.errors import Fault, StoreError, UsageError
 from mailwatch.message import LIMIT_MAIL, Message
 from mailwatch.notice import Kind
-from mailwatch.request import Rollout, Rules
+from mailwatch.request import ROLLOUT_ZONE, Action, Rollout, Rules
 from mailwatch.scan import Found
 from mailwatch.store import Reading, Recorded, Store
 from mailwatch.trust import Provider, Trust
@@ -37,13 +37,14 @@ class Settings:
     seller: str
     rules: Rules
     templates: Templates
+    zone: tzinfo = ROLLOUT_ZONE  # for people; it is Amazon.co.jp's too
 
 
 def settings(config: Config | None, given: dict[str, Any]) -> Settings:
     """The configuration's settings, those of `--account`, and what the options give instead. Raises `UsageError`."""
     made = Settings(Provider(), "shop", Rules(), template.shipped())
     if config:
-        made = replace(made, rules=config.rules, templates=config.templates)
+        made = replace(made, rules=config.rules, templates=config.templates, zone=config.watch.time_zone)
     if name := given["account"]:
         account = next((each for each in config.accounts if each.name == name), None) if config else None
         if account is None:
@@ -92,21 +93,33 @@ def read_file(path: Path) -> bytes:
 
 def run(paths: list[Path], use: Settings, store_dir: Path | None, is_json: bool, language: Language) -> int:
     """Read everything, print it, and give the exit code: 0 also where some files could not be read (they are named)."""
+    try:
+        return _run(paths, use, store_dir, is_json, language)
+    except StoreError as fault:
+        if fault.fault.key != "store.damaged":
+            raise
+        # `run` puts only its own store right by itself.
+        raise StoreError("scan.store_damaged", **fault.fault.fields) from None
+
+
+def _run(paths: list[Path], use: Settings, store_dir: Path | None, is_json: bool, language: Language) -> int:
     unreadable: list[Fault] = []
     store = Store.open_for_scan(store_dir) if store_dir else Store.in_memory()
     counts: Counter[str] = Counter()
+    mails: set[object] = set()
     try:
         for found, parsed, recorded in _recorded(scan.find(paths, unreadable), use, store, unreadable, language):
-            _count(counts, recorded)
+            counts[_group(recorded)] += 1
+            mails.add(found.source)
             if is_json:
                 click.echo(json.dumps(scan.as_json(found, parsed, recorded), ensure_ascii=False))
             elif recorded.notice.kind is not Kind.IGNORED:
-                click.echo(_row(found, recorded, language))
+                click.echo(_row(found, recorded, use.zone, language))
     finally:
         store.close()
     for fault in unreadable:
         click.echo(say_fault(fault, language), err=True)
-    click.echo(_summary(counts, language), err=is_json)
+    click.echo(_summary(len(mails), counts, language), err=is_json)
     return 0
 
 
@@ -126,19 +139,24 @@ def _recorded(
                 yield found, parsed, recorded
 
 
-def _count(counts: Counter[str], recorded: Recorded) -> None:
-    counts["mails"] += 1
-    counts["alerts"] += recorded.decision.alerts
-    counts["forged"] += recorded.notice.trust is Trust.FORGED
-    counts[recorded.notice.kind] += 1
+def _group(recorded: Recorded) -> str:
+    """Where a notice counts in the summary: in one place only."""
+    about, decision = recorded.notice, recorded.decision
+    if decision.alerts:
+        return {Kind.REQUEST: "requests", Kind.WISH: "wishes"}.get(about.kind, "doubtful")
+    if about.trust is Trust.FORGED:
+        return "forged"
+    if about.kind is Kind.CANCELLED:
+        return "cancelled"
+    return "joined" if decision.action is Action.JOIN else "ignored"
 
 
-def _row(found: Found, recorded: Recorded, language: Language) -> str:
+def _row(found: Found, recorded: Recorded, zone: tzinfo, language: Language) -> str:
     about = recorded.notice
     return say(
         "scan.row",
         language,
-        at=found.seen_at.strftime("%Y-%m-%d %H:%M"),
+        at=found.seen_at.astimezone(zone).strftime("%Y-%m-%d %H:%M"),
         label=say(f"scan.kind_{about.kind}", language),
         order=about.order_id or "-" * 19,
         trust=say(f"scan.trust_{about.trust}", language),
@@ -147,18 +165,9 @@ def _row(found: Found, recorded: Recorded, language: Language) -> str:
     )
 
 
-def _summary(counts: Counter[str], language: Language) -> str:
-    if not counts["mails"]:
+def _summary(mails: int, counts: Counter[str], language: Language) -> str:
+    if not mails:
         return say("scan.none", language)
-    return say(
-        "scan.summary",
-        language,
-        mails=counts["mails"],
-        alerts=counts["alerts"],
-        requests=counts["request"],
-        wishes=counts["wish"],
-        doubtful=counts["possible"] + counts["unreadable"],
-        cancelled=counts["cancelled"],
-        forged=counts["forged"],
-        ignored=counts["ignored"],
-    )
+    told = {name: counts[name] for name in ("requests", "wishes", "doubtful")}
+    others = {name: counts[name] for name in ("joined", "cancelled", "forged", "ignored")}
+    return say("scan.summary", language, mails=mails, alerts=sum(told.values()), **told, **others)

@@ -30,9 +30,19 @@ def look(config: Config, now: datetime) -> tuple[Health, tuple[Fault, ...]]:
         state = state_of(store, config, now)
     finally:
         store.close()
-    is_running = () if _is_running(config) else (Fault("fault.not_running"),)
+    stopped = () if is_running(config) else (Fault("fault.not_running"),)
     within = health.fresh_within(slice_seconds(config))
-    return state, (*is_running, *state.faults, *health.troubles(state, now, within))
+    lasting = (_in_its_place(fault, config) for fault in state.faults)
+    return state, (*stopped, *lasting, *health.troubles(state, now, within))
+
+
+def _in_its_place(fault: Fault, config: Config) -> Fault:
+    """A missing folder of handled mails has a sentence of its own: nothing is unwatched by it."""
+    account, folder = fault.fields.get("account"), fault.fields.get("folder")
+    is_of_handled = any((each.name, each.done_folder) == (account, folder) for each in config.accounts)
+    if fault.key != "fault.folder" or not is_of_handled:
+        return fault
+    return Fault("check.done_folder_missing", {name: fault.fields[name] for name in ("account", "folder")})
 
 
 def as_json(state: Health, why: tuple[Fault, ...]) -> dict[str, Any]:
@@ -90,7 +100,7 @@ def _folder(folder: health.FolderHealth, searched: str, language: Language) -> s
     return say("status.folder", language, at=searched, **fields)
 
 
-def _is_running(config: Config) -> bool:
+def is_running(config: Config) -> bool:
     """Whether a `run` holds its lock now."""
     try:
         with (config.watch.state_dir / LOCK_NAME).open("rb") as lock:

@@ -168,7 +168,9 @@ class Newcomer:
     def init(self, *answers: str, flags: tuple[object, ...] = (), **environment: str) -> Result:
         """`mailwatch init` in this process; after the last answer comes Ctrl-D."""
         given = "".join(f"{answer}\n" for answer in answers)
-        with mock.patch.object(cli, "_LOCALE", self.language), warnings.catch_warnings():
+        with contextlib.ExitStack() as stack, warnings.catch_warnings():
+            stack.enter_context(mock.patch.object(cli, "_LOCALE", self.language))
+            stack.enter_context(mock.patch.object(sys, "argv", [str(self.home / "mailwatch" / "bin" / "mailwatch")]))
             warnings.simplefilter("ignore", DeprecationWarning)  # apprise loads modules that warn of their own end
             result = CliRunner().invoke(
                 cli._mailwatch,
@@ -236,7 +238,7 @@ def _walk(language: str) -> str:
         [alert] = newcomer.recorder.posts("hooks.slack.com")
         told = re.sub(r"\d+/\d+ \d+:\d+", "6/8 09:12", str(alert.json["text"]))
     one, two = titles[language]
-    screen = f"```text\n$ mailwatch init\n{screen}```"
+    screen = f"```text\n$ ~/mailwatch/bin/mailwatch init\n{screen}```"
     return f"{screen}\n\n{one}:\n\n```toml\n{made}```\n\n{two}:\n\n```text\n{told.strip()}\n```\n"
 
 

@@ -12,8 +12,8 @@ from typing import cast
 import pytest
 
 import mailwatch
-from mailwatch import toml
-from mailwatch.catalogue import LANGUAGES, Language, keys, preferred, say, say_fault
+from mailwatch import click_texts, toml
+from mailwatch.catalogue import LANGUAGES, Language, keys, preferred, say, say_fault, texts_of
 from mailwatch.errors import Fault
 
 CATALOGUE = {
@@ -107,11 +107,19 @@ def test_every_key_of_the_catalogue_is_used() -> None:
     unused = {
         key
         for key in CATALOGUE
-        if not any(key.removesuffix(ending) in names for ending in ("", *tails))
+        if not key.startswith("click.")  # looked up by their English: the test after this one
+        and not any(key.removesuffix(ending) in names for ending in ("", *tails))
         and not any(pattern.fullmatch(key) for pattern in built)
         and not (key.partition(".")[0] in of_a_section and key.partition(".")[2] in names)
     }
     assert unused == set()
+
+
+def test_the_english_of_clicks_texts_is_clicks_own() -> None:
+    """Else a text would stay English in Japanese."""
+    modules = [ast.parse(Path(str(module.__file__)).read_text("utf-8")) for module in click_texts._SPEAKING]
+    theirs = {node.value for tree in modules for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert set(texts_of("click", "en", "ja")) <= theirs
 
 
 def test_every_fault_that_begins_can_be_told_when_it_lasts_and_when_it_is_over() -> None:

@@ -7,6 +7,7 @@ import ctypes
 import io
 import json
 import os
+import re
 import resource
 import signal
 import sqlite3
@@ -29,6 +30,7 @@ from click.testing import CliRunner, Result
 
 from mailwatch import __version__, cli, watch
 from mailwatch.catalogue import preferred
+from mailwatch.database import RunLock
 
 pytestmark = [
     pytest.mark.server,
@@ -45,6 +47,8 @@ KEYS = [
     "source", "message_id", "kind", "route", "template", "marketplace", "order_ids", "also_mentioned", "items",
     "reason", "trust", "seen_at", "decision", "alert",
 ]  # fmt: skip
+# Where the README installs to, which is not on the PATH.
+PROGRAM = "/home/shop/mailwatch/bin/mailwatch"
 MEGABYTE = 1024 * 1024
 
 
@@ -79,7 +83,7 @@ def invoke(environment: Environment, *arguments: object) -> Result:
     unset = dict.fromkeys(("MAILWATCH_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"))
     given = {name: environment[name] for name in unset if name in environment}
     locale = {"LC_ALL": environment["LANG"], "HOME": environment["HOME"]}
-    with mock.patch.object(cli, "_LOCALE", preferred(environment)):
+    with mock.patch.object(cli, "_LOCALE", preferred(environment)), mock.patch.object(sys, "argv", [PROGRAM]):
         result = CliRunner().invoke(cli._mailwatch, [str(each) for each in arguments], env={**unset, **given, **locale})
     crash = result.exception if not isinstance(result.exception, SystemExit) else None
     assert crash is None, "".join(traceback.format_exception(crash))
@@ -134,6 +138,27 @@ def test_help_is_in_the_language_of_the_locale(variable: str, locale: str, sente
     assert (done.returncode, done.stderr) == (0, "")
     assert sentence in done.stdout
     assert all(f"\n  {name} " in done.stdout for name in ("demo", "check", "run", "scan"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentences"),
+    [
+        (["--help"], ["使い方: mailwatch ", "オプション:", "命令:", "この説明を表示して終わります。"]),
+        (["scna"], ["使い方: mailwatch ", "エラー: 「scna」という命令はありません。", "説明は「mailwatch --help」"]),
+        (["list", "--al"], ["「--al」というオプションはありません。"]),
+        (["show"], ["引数が足りません: 'ORDER_ID'"]),
+        (["scan", "--rollout-days", "x", "."], ["'--rollout-days' の値が使えません: x は数ではありません"]),
+    ],
+    ids=lambda value: " ".join(value) if value[0].isascii() else "",
+)
+def test_what_click_says_is_japanese_too(arguments: list[str], sentences: list[str], home: Environment) -> None:
+    """Seen red: `Usage:`, `Error: No such command …` in the midst of Japanese."""
+    done = mailwatch({**home, "LANG": "ja_JP.UTF-8"}, *arguments)
+    said = done.stdout + done.stderr
+    assert [each for each in sentences if each not in said] == []
+    assert [each for each in ("Usage", "Error", "Options", "Commands", "Show this", "Try ") if each in said] == []
+    english = mailwatch(home, *arguments)
+    assert "Usage: mailwatch " in english.stdout + english.stderr
 
 
 def test_the_help_of_a_command_explains_every_option_and_gives_an_example(home: Environment) -> None:
@@ -192,10 +217,7 @@ def test_a_missing_path_is_told_before_anything_is_read(home: Environment) -> No
 def test_without_a_configuration_check_says_where_to_put_one(home: Environment) -> None:
     path = Path(home["HOME"]) / ".config/mailwatch/config.toml"
     result = invoke(home, "check")
-    sentence = (
-        f"There is no configuration file {path}. "
-        "Copy config.example.toml there and edit it, or name another with --config.\n"
-    )
+    sentence = f"There is no configuration file {path}. Make one with mailwatch init, or name another with --config.\n"
     assert (result.exit_code, result.stdout, result.stderr) == (78, "", sentence)
 
 
@@ -222,18 +244,36 @@ def test_every_line_of_scan_json_has_the_keys_and_types_of_the_contract(of_sampl
 def test_results_go_to_stdout_and_the_summary_of_scan_json_to_stderr(home: Environment) -> None:
     done = mailwatch(home, "scan", "--json", FIRST, SAME_ORDER)
     assert len(objects(done.stdout)) == 2
-    sentence = "2 mails, 1 alerts: 2 requests, 0 wishes, 0 to check; 0 cancelled, 0 forged, 0 ignored\n"
+    sentence = (
+        "2 mails. 1 alerts (1 requests, 0 wishes, 0 to check). No alert: 1 joined, 0 cancelled, 0 forged, 0 ignored\n"
+    )
     assert (done.returncode, done.stderr) == (0, sentence)
 
 
 def test_scan_for_people_tells_one_line_a_request_and_a_summary(home: Environment) -> None:
     done = invoke({**home, "LANG": "ja_JP.UTF-8"}, "scan", FIRST, SAME_ORDER)
     assert done.stdout.splitlines() == [
-        f"2022-06-07 00:12  依頼　  249-9912785-8411793  未確認  知らせる  {FIRST}",
-        f"2022-06-07 00:14  依頼　  249-9912785-8411793  未確認  同じ依頼にまとめる  {SAME_ORDER}",
-        "メール2通、知らせる件1、うち依頼2・相談0・要確認0、取消済0、偽物0、関係なし0",
+        f"2022-06-07 09:12  依頼　  249-9912785-8411793  未確認  知らせる  {FIRST}",
+        f"2022-06-07 09:14  依頼　  249-9912785-8411793  未確認  同じ依頼にまとめる  {SAME_ORDER}",
+        "メール2通。知らせる1件(依頼1、相談0、要確認0)。知らせない: 同じ依頼にまとめる1、取消済0、偽物0、関係なし0",
     ]
     assert (done.exit_code, done.stderr) == (0, "")
+
+
+def test_the_summary_of_scan_counts_each_notice_once(home: Environment, of_samples: list[dict[str, Any]]) -> None:
+    """Seen red: every request counted as an alert, also where it was joined, and a mail of two orders as two mails."""
+    line = invoke(home, "scan", SAMPLES).stdout.splitlines()[-1]
+    mails, alerts, *told = (int(number) for number in re.findall(r"\d+", line)[:5])
+    assert (alerts, sum(told)) == (sum(of(of_samples, "alert")), alerts)
+    assert mails == len(set(of(of_samples, "source")))
+    assert alerts + sum(int(number) for number in re.findall(r"\d+", line)[5:]) == len(of_samples)
+
+
+def test_scan_tells_the_time_of_the_configured_zone(home: Environment, tmp_path: Path) -> None:
+    """Seen red: UTC, without saying so. `--json` stays in UTC, as the contract says."""
+    path = configuration(tmp_path, 9, watch='time_zone = "America/New_York"')
+    assert invoke(home, "--config", path, "scan", FIRST).stdout.startswith("2022-06-06 20:12  ")
+    assert invoke(home, "--config", path, "scan", "--json", FIRST).stdout.count('"seen_at": "2022-06-07T00:12:') == 1
 
 
 def test_mails_are_told_in_the_order_of_their_time_whatever_the_order_of_the_paths(
@@ -671,7 +711,7 @@ def test_check_says_that_all_is_good_and_changes_nothing(server: ScriptedImap, t
         "  Folder shop / INBOX: good (1 mails)",
         "  Folder shop / Junk: good (0 mails)",
         *good(path),
-        "All good. Start watching with: mailwatch run",
+        f"All good. Start watching with: {PROGRAM} --config {path} run",
     ]
     assert result.exit_code == 0
     assert server.violations == []
@@ -686,8 +726,25 @@ def test_check_speaks_japanese_where_the_configuration_does(server: ScriptedImap
         "  フォルダ shop / INBOX: 開けました(メール0通)",
         f"  記録 {tmp_path / 'state'}: 書けます",
         "  通知先 hook: URL は正しい形です(送信はしていません。試すには check --send)",
-        "すべて良好です。mailwatch run で監視を始められます。",
+        f"すべて良好です。監視を始めるには: {PROGRAM} --config {path} run",
     ]
+
+
+def test_check_does_not_say_to_start_a_run_where_one_is_at_work(server: ScriptedImap, tmp_path: Path) -> None:
+    """Seen red: it always said so."""
+    lock = RunLock(tmp_path / "state")
+    try:
+        assert check(configuration(tmp_path, server.port)).stdout.splitlines()[-1] == "All good."
+    finally:
+        lock.release()
+
+
+def test_check_names_the_program_alone_where_the_path_leads_to_it(
+    server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: PROGRAM)
+    path = configuration(tmp_path, server.port)
+    assert check(path).stdout.splitlines()[-1] == f"All good. Start watching with: mailwatch --config {path} run"
 
 
 def test_check_names_a_server_without_idle(tmp_path: Path) -> None:
@@ -716,10 +773,7 @@ def test_check_of_a_refused_login_says_what_to_check(server: ScriptedImap, tmp_p
 def test_check_tells_a_busy_server_from_a_refused_login(server: ScriptedImap, tmp_path: Path) -> None:
     server.script("LOGIN", misbehave.refuse_login("[UNAVAILABLE] Temporary authentication failure."))
     result = check(configuration(tmp_path, server.port))
-    sentence = (
-        "! Account shop: 127.0.0.1 takes no login just now ([UNAVAILABLE] Temporary authentication failure.). "
-        "mailwatch tries again."
-    )
+    sentence = "! Account shop: 127.0.0.1 takes no login just now ([UNAVAILABLE] Temporary authentication failure.)."
     assert result.stdout.splitlines()[1] == sentence
     assert result.exit_code == 1
 
@@ -732,6 +786,17 @@ def test_check_of_a_missing_folder_names_it_and_looks_at_the_others(server: Scri
     assert lines[3].endswith("). Check the names in folders.")
     assert lines[4:] == ["  Folder shop / INBOX: good (0 mails)", *good(path), "1 things are not well."]
     assert check(path).exit_code == 1
+
+
+def test_a_server_that_names_a_missing_folder_in_japanese_writes_no_line_of_imapclients(
+    server: ScriptedImap, home: Environment, tmp_path: Path
+) -> None:
+    """Seen red: imapclient logged "An error occurred while decoding b'…" to stderr."""
+    path = configuration(tmp_path, server.port, account='folders = ["対応済み"]')
+    server.script("EXAMINE", misbehave.says("{tag} NO Mailbox doesn't exist: 対応済み"))
+    done = mailwatch(home, "--config", path, "check")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert '! Folder shop / 対応済み: The folder "対応済み" is not on the server (' in done.stdout
 
 
 def test_check_takes_a_missing_junk_folder_as_a_hint_and_not_as_a_fault(server: ScriptedImap, tmp_path: Path) -> None:
@@ -749,7 +814,7 @@ def test_check_of_a_port_where_nothing_listens_is_a_sentence(tmp_path: Path) -> 
     path = configuration(tmp_path, port)
     sentence = (
         f"! Account shop: Can't connect to 127.0.0.1:{port} ([Errno 111] Connection refused). "
-        "Check host, port and the network. mailwatch keeps trying."
+        "Check host, port and the network."
     )
     result = check(path)
     assert result.stdout.splitlines() == [first_line(path), sentence, *good(path), "1 things are not well."]
@@ -763,7 +828,7 @@ def test_check_of_an_unknown_host_is_a_sentence(tmp_path: Path) -> None:
     result = check(path)
     line = result.stdout.splitlines()[1]
     assert line.startswith("! Account shop: Can't connect to no-such-host.invalid:993 (")
-    assert line.endswith("). Check host, port and the network. mailwatch keeps trying.")
+    assert line.endswith("). Check host, port and the network.")
     assert result.exit_code == 1
 
 
@@ -917,6 +982,78 @@ def test_check_with_a_store_that_cannot_be_written_is_a_sentence(
     assert (done.exit_code, done.stderr) == (1, "")
 
 
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A folder that only another user may enter."""
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+    else:
+        folder.chmod(0)
+    with without_override():
+        yield folder
+    folder.chmod(0o700)
+
+
+def test_check_where_the_state_folder_cannot_be_entered_tells_that_and_the_rest(
+    closed: Path, home: Environment, server: ScriptedImap, tmp_path: Path
+) -> None:
+    """Seen red: a look for the store outside of what was caught ended `check` with "output failed", 75."""
+    path = configuration(tmp_path, server.port, state=closed)
+    done = invoke(home, "--config", path, "check")
+    bad = [line for line in done.stdout.splitlines() if line.startswith("!")]
+    assert bad == [f"! Store: {UNWRITABLE.format(closed / 'mailwatch.sqlite', 'Permission denied')}"]
+    assert "  Folder shop / INBOX: good (0 mails)" in done.stdout.splitlines()
+    assert CHANNEL_GOOD in done.stdout.splitlines()
+    assert (done.exit_code, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("command", [["status"], ["list"], ["check"], ["run"], ["scan", FIRST]], ids=lambda c: c[0])
+def test_a_configuration_folder_that_cannot_be_entered_is_a_sentence_and_78(
+    command: list[object], closed: Path, home: Environment
+) -> None:
+    """Seen red: a PermissionError came out of looking for the file."""
+    environment = {**home, "XDG_CONFIG_HOME": str(closed)}
+    done = invoke(environment, *command)
+    sentence = (
+        f"The configuration file {closed}/mailwatch/config.toml can't be read (Permission denied). "
+        "Check its permissions.\n"
+    )
+    assert (done.exit_code, done.stdout, done.stderr) == (78, "", sentence)
+
+
+def test_init_into_a_folder_that_cannot_be_entered_is_a_sentence(closed: Path, home: Environment) -> None:
+    """Seen red: as above."""
+    done = invoke({**home, "XDG_CONFIG_HOME": str(closed)}, "init", "--no-input")
+    sentence = f"Can't save in {closed}/mailwatch/config.toml (Permission denied)."
+    assert done.stderr.startswith(sentence)
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
+def test_only_an_output_that_failed_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen red: each stray OSError was "The result can't be written"."""
+    ends: list[object] = []
+    for fault in (PermissionError(13, "Permission denied", "/etc/x"), OSError(28, "No space left on device")):
+        with mock.patch.object(cli._mailwatch, "main", side_effect=fault), monkeypatch.context() as patch:
+            patch.setattr(os, "_exit", ends.append)
+            patch.setattr(cli, "_LOCALE", "en")
+            patch.setattr(sys, "stderr", said := io.StringIO())
+            cli.main()
+        ends.append(said.getvalue())
+    assert ends == [
+        75,
+        "/etc/x can't be used (Permission denied). Check its place and permissions.\n",
+        75,
+        "The result can't be written (No space left on device). Check the free space where it goes.\n",
+    ]
+    with (
+        mock.patch.object(cli._mailwatch, "main", side_effect=OSError(113, "No route to host")),
+        pytest.raises(OSError, match="No route"),
+    ):
+        cli.main()
+
+
 def test_run_with_a_store_that_cannot_be_written_ends_at_once_with_a_sentence_and_75(
     unwritable: Place,
     home: Environment,
@@ -966,8 +1103,47 @@ def test_a_store_that_is_no_database_is_a_sentence_and_75(home: Environment, tmp
         tmp_path / "state" / "mailwatch-scan.sqlite", b"not a database, but long enough to be taken for one" * 100
     )
     done = invoke(home, "scan", "--store", tmp_path / "state", FIRST)
-    sentence = (
-        f"The store {damaged} is damaged (file is not a database). "
-        "Move it away and start again: it is rebuilt from the look-back.\n"
-    )
+    sentence = f"scan's store {damaged} is damaged (file is not a database). Delete it and try again.\n"
     assert (done.exit_code, done.stdout, done.stderr) == (75, "", sentence)
+
+
+def test_a_damaged_store_of_run_is_nothing_to_do_by_hand(home: Environment, tmp_path: Path) -> None:
+    """Seen red: the sentence asked to move the file away, which `run` does by itself."""
+    put(tmp_path / "state" / "mailwatch.sqlite", b"not a database, but long enough to be taken for one" * 100)
+    done = invoke(home, "--config", configuration(tmp_path, 9), "list")
+    assert "mailwatch run sets it aside by itself" in done.stderr
+    assert done.exit_code == 75
+
+
+# ---- the demo ----
+
+
+def test_the_demo_without_its_server_names_the_pip_of_the_program_itself(home: Environment) -> None:
+    """Seen red: a mere `pip`, which on most machines installs elsewhere or nowhere."""
+    # What the demo sets for the whole process, this one goes on without.
+    with mock.patch.dict(sys.modules, pymap=None), mock.patch("mailwatch.log.mute"), mock.patch("signal.signal"):
+        done = invoke(home, "demo")
+    assert done.stderr == f"The demo needs pymap. Run: {sys.executable} -m pip install pymap\n"
+    assert done.exit_code == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_demo_whose_terminal_is_closed_leaves_nothing_behind(
+    number: signal.Signals, home: Environment, tmp_path: Path
+) -> None:
+    """Seen red: its folder stayed, and with SIGTERM its mail server too."""
+    pytest.importorskip("pymap")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "mailwatch", "demo"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**home, "TMPDIR": str(temporary)}
+    ) as process:
+        assert process.stdout is not None
+        while process.stdout.readline()[:3] != "┌".encode():
+            pass
+        assert list(temporary.iterdir())
+        process.send_signal(number)
+        process.stdout.read()
+        assert process.wait(20) == 1
+    assert list(temporary.iterdir()) == []

@@ -48,7 +48,7 @@ pytestmark = pytest.mark.long
 ORDERS = [mails.order_id(number) for number in range(260)]
 ONE, TWO, THREE = ORDERS[:3]
 NO_MORNING = "morning_line = ''"
-LINE = "line://token/U123"
+LINE = f"line://token/U{'0' * 32}"
 Start = Callable[..., tuple[Run, Phones]]
 
 

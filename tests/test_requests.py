@@ -26,6 +26,7 @@ from mailwatch.watch import prepare
 pytestmark = pytest.mark.server
 
 ONE, TWO, THREE = (mails.order_id(number) for number in (1, 2, 3))
+ROOT = Path(__file__).parents[1]
 NOW = datetime.now(UTC)
 FULL_WIDTH = {ord("-"): 0xFF0D, **{ord(str(digit)): 0xFF10 + digit for digit in range(10)}}
 
@@ -67,6 +68,23 @@ def test_list_shows_the_open_ones_and_all_shows_all(made: Config, tmp_path: Path
     assert states == ["lapsed", "done", "open"]
 
 
+def test_a_request_without_an_order_id_is_listed_with_the_place_of_its_mail_and_ends_when_that_is_moved(
+    made: Config, tmp_path: Path
+) -> None:
+    """Seen red: nothing in the line told which mail it was."""
+    mail = (ROOT / "sample_mails/doubt/02-possible-no-order-id.eml").read_bytes()
+    recorded(made, mail)
+    [line] = called(tmp_path, "list").stdout.splitlines()
+    assert line.startswith("注文番号なし  要確認  ")
+    assert line.endswith("  shop / INBOX にあるメール")
+    parsed = message.parse(mail)
+    notices = notice.read(parsed, made.accounts[0].provider, made.templates, is_junk=False)
+    with closing(Store.open(made.watch.state_dir)) as store:
+        moved = MailIdentity("shop", "Done", 1, 1, NOW, 1)
+        assert store.record_handled(Reading(moved, "shop", parsed.content_key(), notices), made.rules) == ["-"]
+    assert called(tmp_path, "list").stdout.startswith("未対応の依頼はありません")
+
+
 def test_the_json_of_list_is_the_contract(made: Config, tmp_path: Path) -> None:
     """Design section 6."""
     recorded(made, mails.by_notification(ONE), 0.2, 1)
@@ -95,11 +113,17 @@ def test_an_order_may_be_pasted_in_any_width(made: Config, tmp_path: Path, typed
 
 
 def test_done_release_and_reopen_say_what_became_of_it(made: Config, tmp_path: Path) -> None:
+    """Seen red: 発送する にしました, which is no Japanese."""
     recorded(made, mails.by_notification(ONE))
-    for command, state in (("done", State.DONE), ("release", State.RELEASED), ("reopen", State.OPEN)):
+    states = {
+        "done": (State.DONE, "対応済み"),
+        "release": (State.RELEASED, "発送する"),
+        "reopen": (State.OPEN, "未対応"),
+    }
+    for command, (state, word) in states.items():
         result = called(tmp_path, command, ONE)
         assert result.exit_code == 0
-        assert ONE in result.stdout
+        assert result.stdout == f"{ONE}: 「{word}」にしました。\n"
         assert rows(tmp_path, "SELECT state FROM request") == [(state.value,)]
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from mailwatch import config, database, toml
+from mailwatch import config, database, service, toml
 from mailwatch.cli import _mailwatch
 from mailwatch.errors import ConfigurationError, StoreError
-from mailwatch.service import places, program, settings, unit
+from mailwatch.service import places, program, settings, system, unit
 from mailwatch.service.system import ServiceError
 from mailwatch.store import Store
 
@@ -136,7 +136,7 @@ def test_a_configuration_keeps_its_comments_and_names_its_credentials(own: Path)
         "heartbeat": "what is in beat",
     }
     assert set(made.files) == {"templates.toml", "account-shop-ca.pem"}
-    assert made.outside == ("accounts[2].password_command",)
+    assert made.outside == ("accounts.other.password_command",)
 
 
 def test_installing_again_changes_nothing(own: Path, tmp_path: Path) -> None:
@@ -350,3 +350,40 @@ def test_a_store_of_a_reader_is_not_changed(tmp_path: Path) -> None:
         store._database.change("INSERT INTO counter VALUES ('x', 1)")
     store.close()
     assert sqlite3.connect(tmp_path / database.FILE_NAME).execute("SELECT count(*) FROM counter").fetchone() == (0,)
+
+
+# ---- uninstall ----
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """An installed service below `tmp_path`; the calls of the system's tools, none of which is made."""
+    found = {name: tmp_path / name.lower() for name in ("PREFIX", "CONFIG", "STATE", "UNIT")}
+    found["CONFIG"] = tmp_path / "etc" / "config.toml"
+    for name, path in found.items():
+        monkeypatch.setattr(places, name, path)
+    for folder in (found["PREFIX"] / "venv", found["PREFIX"] / "bin", found["CONFIG"].parent, found["STATE"]):
+        folder.mkdir(parents=True)
+    found["CONFIG"].write_text("# mine\n")
+    found["UNIT"].write_text(unit.text(found["PREFIX"], []))
+    called: list[tuple[str, ...]] = []
+    monkeypatch.setattr(system, "call", lambda *tool: called.append(tool))
+    monkeypatch.setattr(system, "check_root", lambda: None)
+    monkeypatch.setattr(system, "user", lambda name: name)
+    monkeypatch.setattr(system, "write", lambda path, data, *_: path.write_bytes(data))
+    return called
+
+
+@pytest.mark.parametrize("is_purge", [False, True])
+def test_a_dry_uninstall_says_what_the_real_one_does_and_does_nothing(
+    is_purge: bool, installed: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    """Seen red: the README promised it for each command, and `uninstall` had no such option."""
+    before = sorted(tmp_path.rglob("*"))
+    said = list(service.uninstall(is_purge=is_purge, is_dry=True))
+    assert (sorted(tmp_path.rglob("*")), installed) == (before, [])
+    assert list(service.uninstall(is_purge=is_purge, is_dry=False)) == said
+    left = [] if is_purge else [tmp_path / "state", tmp_path / "state" / "config.toml"]
+    assert sorted(tmp_path.rglob("*")) == left
+    assert ("systemctl", "disable", "--quiet", "--now", "mailwatch") in installed
+    assert (("userdel", "mailwatch") in installed) is is_purge

@@ -566,6 +566,8 @@ REFUSED = [
     ("config.line_url", f"line://token/{LINE_ID},{LINE_ID}"),
     ("config.line_url", f"line://token/{LINE_ID.lower()}"),
     ("config.line_url", "line://token/@friend"),
+    ("config.line_url", "line://token/Utanaka"),
+    ("config.line_url", f"line://token/{LINE_ID[:-1]}"),
     ("config.line_url", "line://token/"),
     ("config.twilio_url", f"twilio://{SID}:{AUTH}@+15005550006"),
     ("config.twilio_url", f"twilio://{SID}:{AUTH}@+15005550006/"),
@@ -589,7 +591,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("key", "url"), REFUSED)
 def test_a_url_that_would_go_nowhere_is_refused_by_the_configuration(configured: Path, key: str, url: str) -> None:
-    """Planted fault, of each service: `problem` says None: red."""
+    """Planted fault, of each service: `problem` says None: red. Seen red: LINE's recipient `Utanaka` was taken."""
     with pytest.raises(ConfigurationError) as caught:
         with_channel(configured, url)
     assert [fault.key for fault in caught.value.faults] == [key]

@@ -6,7 +6,7 @@ import ipaddress
 import re
 import ssl
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from mailwatch.amazon.template import Templates
 from mailwatch.catalogue import LANGUAGES, Language, preferred
 from mailwatch.config.model import DEFAULT_SEND, KINDS, Account, Channel, Config, Heartbeat, Watch
 from mailwatch.config.source import Source
-from mailwatch.config.values import Values, shown
+from mailwatch.config.values import Values, places, shown
 from mailwatch.errors import ConfigurationError, Fault
 from mailwatch.providers import Preset
 from mailwatch.request import Rollout, Rules
@@ -37,6 +37,8 @@ _FOLDERS = ("INBOX", "\\Junk")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://\S", re.IGNORECASE)
 # apprise splits one text at commas and blanks into several services.
 _SCHEMES = re.compile(r"(?:^|[\s,])[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# How tomli's words begin where a line is spelled wrong.
+_SPELLING = ("Expected", "Invalid", "Unclosed", "Unterminated", "Unescaped", "Illegal", "Found invalid")
 _TIME = re.compile(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
 
 
@@ -47,7 +49,15 @@ def find(given: str | None, environment: Mapping[str, str]) -> Path:
         return Path(named)
     own = own_path(environment)
     system = Path("/etc/mailwatch/config.toml")
-    return system if not own.exists() and system.exists() else own
+    return system if not is_there(own) and is_there(system) else own
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file. One that may not be looked for counts as there: reading it says why."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def own_path(environment: Mapping[str, str]) -> Path:
@@ -55,12 +65,19 @@ def own_path(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "mailwatch" / "config.toml"
 
 
-def load(path: Path, environment: Mapping[str, str], *, with_passwords: bool = True) -> Config:
+def load(
+    path: Path,
+    environment: Mapping[str, str],
+    *,
+    with_passwords: bool = True,
+    is_usable: Callable[[Secret], bool] = lambda _: True,
+) -> Config:
     """Read and check a configuration. Raises `ConfigurationError` with every fault.
 
     `with_passwords` False: they and the channels' URLs need not be readable (`scan`, `status`, `list`).
+    `is_usable`: whether a channel can be made of a URL, where that is asked too (it loads apprise).
     """
-    reader = _Reader(_read(path), path, environment, with_passwords)
+    reader = _Reader(_read(path), path, environment, with_passwords, is_usable)
     config = reader.config()
     if reader.faults:
         raise ConfigurationError(reader.faults)
@@ -69,7 +86,7 @@ def load(path: Path, environment: Mapping[str, str], *, with_passwords: bool = T
 
 def faults_at(data: dict[str, Any], where: str) -> list[Fault]:
     """What `load` would say of one key of these sections, such as `accounts[1].host`; the other keys may be missing."""
-    reader = _Reader(data, Path("config.toml"), {}, with_passwords=False)
+    reader = _Reader(data, Path("config.toml"), {}, with_passwords=False, is_usable=lambda _: True)
     reader.config()
     return [fault for fault in reader.faults if fault.fields.get("key") == where]
 
@@ -94,7 +111,16 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
     except toml.TomlFault as fault:
         fields = {"path": str(path), "line": str(fault.line or "?"), "why": str(fault)}
-        raise ConfigurationError([Fault("config.not_toml", fields)]) from None
+        raise ConfigurationError([Fault(_not_toml(str(fault)), fields)]) from None
+
+
+def _not_toml(why: str) -> str:
+    """The sentence with the advice that fits tomli's words."""
+    if why.startswith(("Cannot ", "Duplicate ")):
+        return "config.toml_twice"
+    if why == "not UTF-8":
+        return "config.toml_not_utf8"
+    return "config.not_toml" if why.startswith(_SPELLING) else "config.toml_unreadable"
 
 
 _SECTIONS = {"watch", "rollout", "accounts", "channels", "heartbeat"}
@@ -113,11 +139,19 @@ _HEARTBEAT_KEYS = {"every", *URL_KEYS}
 class _Reader(Values):
     """Reads the sections."""
 
-    def __init__(self, data: dict[str, Any], file: Path, environment: Mapping[str, str], with_passwords: bool) -> None:
+    def __init__(
+        self,
+        data: dict[str, Any],
+        file: Path,
+        environment: Mapping[str, str],
+        with_passwords: bool,
+        is_usable: Callable[[Secret], bool],
+    ) -> None:
         super().__init__(data, file.absolute().parent)
         self.file = file
         self.environment = environment
         self.with_passwords = with_passwords
+        self.is_usable = is_usable
 
     def config(self) -> Config:
         """The configuration; it counts only where no fault was noted."""
@@ -259,6 +293,8 @@ class _Reader(Values):
         url = self._url(table, where)
         if url.reveal() and (problem := channel_problem(url.reveal())):
             self.fault(problem, f"{where}url")
+        elif url.reveal() and not self.is_usable(url):
+            self.fault("config.not_apprise", f"{where}url")
         send = self.texts(table, f"{where}send", DEFAULT_SEND)
         for kind in send:
             if kind not in KINDS:
@@ -277,10 +313,11 @@ class _Reader(Values):
 
     def _fallbacks(self, channels: list[Channel]) -> None:
         names = {channel.name for channel in channels}
-        for channel in channels:
+        called = places("channels", self.data["channels"]) if channels else []
+        for channel, place in zip(channels, called, strict=True):
             for other in channel.fallback_for:
                 if other not in names or other == channel.name:
-                    self.fault("config.unknown_channel", f"channels.{channel.name}.fallback_for", value=other)
+                    self.fault("config.unknown_channel", f"{place}.fallback_for", value=other)
         if channels and all(channel.fallback_for for channel in channels):
             self.fault("config.only_stand_ins", "channels")
 

@@ -26,7 +26,7 @@ def parse_duration(text: str) -> timedelta | None:
 
 
 class Values:
-    """Reads tables key by key and collects the faults. A key is named as in `accounts[1].host`."""
+    """Reads tables key by key and collects the faults. A key is named as in `accounts.shop.host`."""
 
     def __init__(self, data: dict[str, Any], folder: Path) -> None:
         self.data = data
@@ -44,7 +44,7 @@ class Values:
         if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
             self.fault("config.no_rows", name)
             return []
-        made = [read(row, f"{name}[{number}].") for number, row in enumerate(rows, 1)]
+        made = [read(row, f"{place}.") for row, place in zip(rows, places(name, rows), strict=True)]
         return [each for each in made if each is not None]
 
     def table(self, name: str) -> dict[str, Any]:
@@ -162,6 +162,17 @@ class Values:
         for name in dict.fromkeys(names):
             if name and names.count(name) > 1:
                 self.fault("config.twice", where, value=name)
+
+
+def places(section: str, rows: list[dict[str, Any]]) -> list[str]:
+    """What the rows of a list are called: `channels.slack`, or `channels[3]` where a row has no name of its own."""
+    names = [row.get("name") for row in rows]
+    return [
+        f"{section}.{name}"
+        if isinstance(name, str) and _NAME.match(name) and names.count(name) == 1
+        else f"{section}[{number}]"
+        for number, name in enumerate(names, 1)
+    ]
 
 
 def has_control(text: str) -> bool:

@@ -7,7 +7,7 @@ all in place at once or none.
 
 from mailwatch.init.answers import Answers, texts_of
 from mailwatch.init.files import Staged
-from mailwatch.init.interview import interview, login_again
+from mailwatch.init.interview import host_again, interview, login_again
 from mailwatch.init.questions import Questions
 
-__all__ = ["Answers", "Questions", "Staged", "interview", "login_again", "texts_of"]
+__all__ = ["Answers", "Questions", "Staged", "host_again", "interview", "login_again", "texts_of"]

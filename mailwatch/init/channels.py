@@ -15,6 +15,8 @@ from mailwatch.secret import Secret
 NAMES = ("slack", "line", "sms")
 # What stands for the parts of a URL that are not asked for yet.
 _TOKEN, _LINE_ID, _SID, _NUMBER = "token", "U" + "0" * 32, "AC" + "0" * 32, "+819012345678"
+# LINE's have 100 characters and more: what is shorter was not pasted whole.
+_LEAST_TOKEN = 20
 
 
 def channels(asked: Questions) -> tuple[tuple[str, Secret], ...]:
@@ -62,15 +64,16 @@ def _slack(asked: Questions) -> str:
     def rule(text: str) -> str:
         url = plain(text)
         if services.of(url).name != "Slack" or _problem(url):
-            raise Wrong(Fault("config.slack_url"))
+            raise Wrong(Fault("init.not_slack_url"))
         return url
 
     return asked.ask("slack_url", rule, is_secret=True)
 
 
 def _line(asked: Questions) -> str:
-    token = asked.ask("line_token", _rule(lambda text: f"line://{text}/{_LINE_ID}", "config.line_url"), is_secret=True)
-    to = asked.ask("line_to", _rule(lambda text: f"line://{_TOKEN}/{text}", "config.line_url"))
+    token_rule = _rule(lambda text: f"line://{text}/{_LINE_ID}", "init.not_line_token", least=_LEAST_TOKEN)
+    token = asked.ask("line_token", token_rule, is_secret=True)
+    to = asked.ask("line_to", _rule(lambda text: f"line://{_TOKEN}/{text}", "init.not_line_to"))
     return f"line://{token}/{to}"
 
 
@@ -89,14 +92,15 @@ def _sms(asked: Questions) -> str:
     return f"twilio://{sid}:{token}@{source}/{target}"
 
 
-def _rule(make: Callable[[str], str], otherwise: str = "config.not_apprise") -> Rule:
-    """A part of a URL without its blanks; right where the URL that `make` builds of it is. `otherwise`: the sentence
-    for what the configuration has no better one for."""
+def _rule(make: Callable[[str], str], sentence: str = "", least: int = 1) -> Rule:
+    """A part of a URL without its blanks, `least` characters long; right where the URL that `make` builds of it is.
+    `sentence`: what is said of a part; the configuration's speak of whole URLs, which nobody was asked for."""
 
     def rule(text: str) -> str:
         part = re.sub(r"\s", "", plain(text))
-        if problem := _problem(make(part)):
-            raise Wrong(Fault(otherwise if problem == "config.not_apprise" else problem))
+        problem = _problem(make(part)) if len(part) >= least else "config.empty"
+        if problem:
+            raise Wrong(Fault(sentence or problem))
         return part
 
     return rule

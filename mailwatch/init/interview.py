@@ -73,6 +73,12 @@ def login_again(asked: Questions, answers: Answers) -> Answers:
     return replace(answers, user=user, password=Secret(password))
 
 
+def host_again(asked: Questions, answers: Answers) -> Answers:
+    """The server's name once more, where none is reached by the one that was given."""
+    asked = Questions(asked.language, {"tls": "off"} if answers.is_plain else {}, may_ask=True)
+    return replace(answers, host=_host(asked, providers.presets().get(answers.preset), default=answers.host))
+
+
 # ---- the account ----
 
 
@@ -121,7 +127,7 @@ def _preset(asked: Questions, address: str) -> Preset | None:
     return providers.presets().get(asked.ask("provider", rule, default=None if asked.may_ask else _OTHER))
 
 
-def _host(asked: Questions, preset: Preset | None) -> str:
+def _host(asked: Questions, preset: Preset | None, default: str | None = None) -> str:
     def rule(text: str) -> str:
         host = plain(text).lower()
         if not _HOST.match(host) or not host.strip(".:[]-"):
@@ -131,7 +137,7 @@ def _host(asked: Questions, preset: Preset | None) -> str:
 
     if preset and preset.host_form and not asked.given("host"):
         asked.tell("init.own_host", provider=preset.name(asked.language), form=preset.host_form)
-    return asked.ask("host", rule)
+    return asked.ask("host", rule, default=default)
 
 
 def _user(asked: Questions, preset: Preset | None, address: str) -> str:

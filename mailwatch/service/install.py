@@ -9,25 +9,17 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from mailwatch import config, database, toml
 from mailwatch.errors import ConfigurationError, Fault
 from mailwatch.service import places, program, settings, system, unit
 from mailwatch.service.settings import Settings
+from mailwatch.service.step import Step
 from mailwatch.service.system import ServiceError
 
 _LAST_LINES = "10"
 _MOVED = ".before-service"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What is done, as a sentence, and the doing."""
-
-    said: Fault
-    do: Callable[[], object] = lambda: None
 
 
 def install(given: str | None, prefix: Path, *, is_dry: bool) -> Iterator[Fault]:

@@ -5,45 +5,54 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from mailwatch.errors import Fault
 from mailwatch.service import places, system, unit
+from mailwatch.service.step import Step
 from mailwatch.service.system import ServiceError
 
 
-def uninstall(*, is_purge: bool) -> Iterator[Fault]:
+def uninstall(*, is_purge: bool, is_dry: bool) -> Iterator[Fault]:
     """Stop the service and take it away; yields a sentence before each step. Raises `UsageError`, `ServiceError`.
 
     What stays is the store, and a copy of the configuration beside it. `is_purge`: that goes too, and the user.
+    `is_dry`: say the steps and do nothing.
     """
     system.check_root()
-    try:
-        prefix = unit.prefix_of(places.UNIT.read_text("utf-8"))
-    except FileNotFoundError:
-        prefix = None
     if not places.UNIT.exists() and not places.CONFIG.exists():
         raise ServiceError("service.not_there")
-    yield Fault("service.step_stop", {"unit": places.NAME})
-    _stop()
-    for path in filter(None, (prefix and prefix / "venv", prefix and prefix / "bin")):
-        yield Fault("service.step_remove", {"path": str(path)})
-        _remove(path)
+    for step in _steps(is_purge=is_purge):
+        yield step.said
+        if not is_dry:
+            step.do()
+
+
+def _steps(*, is_purge: bool) -> Iterator[Step]:
+    prefix = _prefix()
+    yield Step(Fault("service.step_stop", {"unit": places.NAME}), _stop)
     if prefix:
-        with suppress(OSError):
-            prefix.rmdir()
+        yield _removal(prefix / "venv", lambda: _remove(prefix / "venv"))
+        yield _removal(prefix / "bin", lambda: _remove_last(prefix / "bin"))
+    yield _removal(places.CONFIG.parent, lambda: _remove_config(is_kept=not is_purge))
     if not is_purge:
-        _keep_config()
-    yield Fault("service.step_remove", {"path": str(places.CONFIG.parent)})
-    _remove(places.CONFIG.parent)
-    if not is_purge:
-        yield Fault("service.kept", {"path": str(places.STATE), "user": places.USER})
+        yield Step(Fault("service.kept", {"path": str(places.STATE), "user": places.USER}))
         return
-    yield Fault("service.step_remove", {"path": str(places.STATE)})
-    _remove(places.STATE)
-    yield Fault("service.step_remove_user", {"user": places.USER})
-    if system.user(places.USER):
-        system.call("userdel", places.USER)
+    yield _removal(places.STATE, lambda: _remove(places.STATE))
+    yield Step(Fault("service.step_remove_user", {"user": places.USER}), _remove_user)
+
+
+def _removal(path: Path, do: Callable[[], object]) -> Step:
+    return Step(Fault("service.step_remove", {"path": str(path)}), do)
+
+
+def _prefix() -> Path | None:
+    """Where the installed program is, by its unit."""
+    try:
+        return unit.prefix_of(places.UNIT.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
 
 
 def _stop() -> None:
@@ -56,19 +65,32 @@ def _stop() -> None:
         system.call("systemctl", "reset-failed", places.NAME)
 
 
-def _keep_config() -> None:
-    """It holds the seller's work and no secrets: beside the store, where nothing reads it."""
-    if places.CONFIG.exists() and places.STATE.is_dir():
+def _remove_last(path: Path) -> None:
+    """Remove a folder, and the one that it is in where that is empty then."""
+    _remove(path)
+    with suppress(OSError):
+        path.parent.rmdir()
+
+
+def _remove_config(*, is_kept: bool) -> None:
+    """The configuration holds the seller's work and no secrets: kept beside the store, where nothing reads it."""
+    if is_kept and places.CONFIG.exists() and places.STATE.is_dir():
         kept = places.STATE / places.CONFIG.name
         system.write(kept, places.CONFIG.read_bytes(), 0o640, places.STATE.stat().st_gid)
+    _remove(places.CONFIG.parent)
+
+
+def _remove_user() -> None:
+    if system.user(places.USER):
+        system.call("userdel", places.USER)
 
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        _unlinked(lambda: shutil.rmtree(path), path)
+        _unlinked(partial(shutil.rmtree, path), path)
 
 
-def _unlinked(do: Callable[[], None], path: Path) -> None:
+def _unlinked(do: Callable[[], object], path: Path) -> None:
     try:
         do()
     except FileNotFoundError:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mailwatch import toml
+from mailwatch.config import values
 from mailwatch.service import places
 from mailwatch.service.system import ServiceError
 
@@ -25,7 +26,7 @@ _OUTSIDE = ("password_env", "password_command", "url_env")
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`text`: the configuration. `secrets` and `files`: by name, what goes to the credentials and beside it.
-    `outside`: the keys whose secret comes from elsewhere, as `accounts[1].password_command`."""
+    `outside`: the keys whose secret comes from elsewhere, as `accounts.shop.password_command`."""
 
     text: str
     secrets: dict[str, bytes]
@@ -35,14 +36,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A table of the file: its section, and which one of an array it is."""
+    """A table of the file: its section, which one of an array it is, and what it is called."""
 
     section: str
     number: int | None
-
-    @property
-    def shown(self) -> str:
-        return self.section if self.number is None else f"{self.section}[{self.number + 1}]"
+    shown: str
 
     def of(self, data: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = data[self.section] if self.number is None else data[self.section][self.number]
@@ -71,19 +69,19 @@ def for_service(data: bytes, folder: Path, home: Path) -> Settings:
                 raise ServiceError("service.file_unreadable", key=where, path=path, why=fault.strerror) from None
             text = _changed(text, place, key, name)
     return Settings(
-        _changed(text, _Place("watch", None), "state_dir", str(places.STATE)), secrets, files, tuple(outside)
+        _changed(text, _Place("watch", None, "watch"), "state_dir", str(places.STATE)), secrets, files, tuple(outside)
     )
 
 
 def _places(tables: dict[str, Any]) -> Iterator[_Place]:
     for section in ("watch", "heartbeat"):
         if isinstance(tables.get(section), dict):
-            yield _Place(section, None)
+            yield _Place(section, None, section)
     for section in ("accounts", "channels"):
         rows = tables.get(section)
-        for number, row in enumerate(rows if isinstance(rows, list) else []):
-            if isinstance(row, dict):
-                yield _Place(section, number)
+        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+            for number, shown in enumerate(values.places(section, rows)):
+                yield _Place(section, number, shown)
 
 
 def _files_of(place: _Place, table: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mailwatch import command
 from mailwatch.errors import MailwatchError, UsageError
 
 _SECONDS = 120
@@ -21,7 +22,7 @@ class ServiceError(MailwatchError):
 def check_root() -> None:
     """Raise `UsageError` with the command to type where we are not root."""
     if os.geteuid() != 0:
-        raise UsageError("service.not_root", command="sudo " + own_command())
+        raise UsageError("service.not_root", command="sudo " + command.whole(*sys.argv[1:]))
 
 
 def check_systemd() -> None:
@@ -30,18 +31,11 @@ def check_systemd() -> None:
         raise ServiceError("service.no_systemd")
 
 
-def own_command() -> str:
-    """The command line that is running, with its program's whole path: root has another PATH."""
-    program = Path(sys.argv[0])
-    head = [sys.executable, "-m", "mailwatch"] if program.name == "__main__.py" else [str(program.absolute())]
-    return shlex.join([*head, *sys.argv[1:]])
-
-
-def call(*command: str | Path) -> str:
+def call(*tool: str | Path) -> str:
     """Run a tool; its output. Raises `ServiceError` with what it complained of."""
     try:
         done = subprocess.run(  # noqa: S603 - our own commands, no shell
-            [str(part) for part in command],
+            [str(part) for part in tool],
             capture_output=True,
             text=True,
             errors="replace",
@@ -52,10 +46,10 @@ def call(*command: str | Path) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as fault:
         why = f"{_SECONDS} s" if isinstance(fault, subprocess.TimeoutExpired) else fault.strerror
-        raise ServiceError("service.tool_failed", command=command[0], why=why) from None
+        raise ServiceError("service.tool_failed", command=tool[0], why=why) from None
     if done.returncode:
         why = " ".join((done.stderr or done.stdout).split())[-300:] or f"exit {done.returncode}"
-        raise ServiceError("service.tool_failed", command=shlex.join(str(part) for part in command)[:200], why=why)
+        raise ServiceError("service.tool_failed", command=shlex.join(str(part) for part in tool)[:200], why=why)
     return done.stdout
 
 

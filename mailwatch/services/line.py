@@ -13,8 +13,8 @@ from urllib.parse import quote, unquote
 from mailwatch.services.answer import Answer, Cause, Outcome, Result, by_status
 from mailwatch.services.service import Form, Request, Service, json_of
 
-_RECIPIENT = re.compile(r"^[UCR][0-9A-Za-z]{1,64}$")
-_WHOLE_RECIPIENT = re.compile(r"^[UCR][0-9a-f]{32}$")
+# A user, a group, a room ("User ID", "Group ID" and "Room ID" in the API's reference).
+_RECIPIENT = re.compile(r"^[UCR][0-9A-Fa-f]{32}$")
 
 
 class Line(Service):
@@ -28,7 +28,7 @@ class Line(Service):
     def problem(self, url: str) -> str | None:
         """A token and exactly one recipient."""
         token, recipient = _split(url)
-        others = [part for part in token.split("/") if _WHOLE_RECIPIENT.match(part)]
+        others = [part for part in token.split("/") if _RECIPIENT.match(part)]
         return None if token and _RECIPIENT.match(recipient) and not others else "config.line_url"
 
     def address(self, url: str) -> str:
