@@ -297,7 +297,10 @@ def log_in(server: Server) -> Client:
     except ssl.SSLCertVerificationError as fault:
         raise Unreachable("mailbox.certificate", host=server.host, why=fault.verify_message) from None
     except (OSError, imaplib.IMAP4.error) as fault:
-        raise Unreachable("mailbox.unreachable", host=server.host, port=server.port, why=_words(fault)) from None
+        why, wait = _words(fault), _back_off(fault)
+        raise Unreachable(
+            "mailbox.unreachable", wait_seconds=wait, host=server.host, port=server.port, why=why
+        ) from None
     try:
         return _log_in(server, made)
     except BaseException:
@@ -325,8 +328,8 @@ def _log_in(server: Server, made: Connection) -> Client:
 
 def _refusal(server: Server, why: str) -> LoginRefused | Unreachable:
     """A refusal is for a person; a server that is busy or throttles is only passing (traps section 1)."""
-    if asked := _BACK_OFF.search(why):
-        return Unreachable("mailbox.throttled", wait_seconds=int(asked[1]) / 1000, host=server.host, why=why)
+    if asked := _back_off(why):
+        return Unreachable("mailbox.throttled", wait_seconds=asked, host=server.host, why=why)
     if _is_passing(why):
         return Unreachable("mailbox.busy", host=server.host, why=why)
     if terms := providers.refusal(server.preset, server.host):
@@ -442,11 +445,15 @@ def _surprises_lose() -> Iterator[None]:
         # Its words quote the answer, and so a mail.
         raise Unreachable("mailbox.lost", why=_UNREADABLE) from None
     except (OSError, imaplib.IMAP4.error) as fault:
-        asked = _BACK_OFF.search(str(fault))
-        wait = int(asked[1]) / 1000 if asked else 0.0
-        raise Unreachable("mailbox.lost", wait_seconds=wait, why=_words(fault)) from None
+        raise Unreachable("mailbox.lost", wait_seconds=_back_off(fault), why=_words(fault)) from None
     except _SURPRISES as fault:
         raise Unreachable("mailbox.lost", why=f"{_UNREADABLE} ({type(fault).__name__})") from None
+
+
+def _back_off(said: BaseException | str) -> float:
+    """The seconds that a server asks us to wait, at most an hour; 0 where it does not."""
+    asked = _BACK_OFF.search(str(said))
+    return min(float(asked[1]) / 1000, LONGEST_BACK_OFF) if asked else 0.0
 
 
 def _words(fault: BaseException) -> str:

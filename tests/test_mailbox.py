@@ -663,6 +663,14 @@ def test_a_server_that_is_busy_is_only_passing(server: ScriptedImap, text: str) 
 THROTTLED = "Request is throttled. Suggested Backoff Time: 299961 milliseconds"
 
 
+def test_a_throttled_greeting_says_how_long_to_wait(server: ScriptedImap) -> None:
+    """Seen red: only what came after the login was obeyed."""
+    server.script("GREETING", misbehave.bye(THROTTLED))
+    with pytest.raises(Unreachable) as fault:
+        mailbox.log_in(where(server))
+    assert fault.value.wait_seconds == pytest.approx(299.961)
+
+
 @pytest.mark.parametrize("answer", ["{tag} NO ", "{tag} BAD ", "* BYE "])
 def test_a_throttled_login_says_how_long_to_wait(server: ScriptedImap, answer: str) -> None:
     """Planted fault: milliseconds taken for seconds: red."""

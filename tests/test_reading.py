@@ -412,6 +412,35 @@ def test_a_re_list_of_the_same_folder_keeps_the_connection(
     assert server.logins == 1
 
 
+# ---- waiting as a server wishes ----
+
+
+@pytest.mark.parametrize("milliseconds", ["9" * 20, "31536000000"])
+@pytest.mark.parametrize("command", ["GREETING", "LOGIN", "UID SEARCH"])
+def test_a_server_is_not_waited_for_longer_than_an_hour(
+    server: ScriptedImap, tmp_path: Path, command: str, milliseconds: str
+) -> None:
+    """20 digits ended the worker for good (OverflowError), a year is silence: seen red. The words of a BYE as the
+    greeting were not obeyed: seen red."""
+    words = f"Request is throttled. Suggested Backoff Time: {milliseconds} milliseconds"
+    server.script(command, misbehave.bye(words) if command == "GREETING" else misbehave.says("{tag} NO " + words))
+    server.deliver(mails.by_notification(ONE))
+    told, waits = Told(), list[float]()
+
+    class Impatient(Clock):
+        def wait(self, event: object, seconds: float) -> bool:
+            waits.append(seconds)
+            return super().wait(event, min(seconds, 0.05))  # type: ignore[arg-type]
+
+    running = Watch(configured(tmp_path), server_of(server), told.of, Impatient())
+    running.start()
+    try:
+        told.wait_for(ONE)
+    finally:
+        assert running.stop()
+    assert max(waits) == 3600.0
+
+
 # ---- time ----
 
 
