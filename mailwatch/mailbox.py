@@ -22,7 +22,7 @@ from imapclient.response_types import BodyData
 
 from mailwatch import connection, fetched, message, providers
 from mailwatch.connection import Connection, LinkLost
-from mailwatch.errors import FolderMissing, LoginRefused, Unreachable
+from mailwatch.errors import Fault, FolderMissing, LoginRefused, Unreachable
 from mailwatch.fetched import Headline
 from mailwatch.message import Message, TextPart
 from mailwatch.secret import Secret
@@ -390,7 +390,7 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
                 raise FolderMissing("mailbox.folder_missing", folder=folder, why=_words(fault)) from None
 
     def open(self, folder: str) -> Mailbox | None:
-        r"""The configured folder, examined; None for a role such as `\Junk` that no folder has.
+        r"""The configured folder, examined; None for a `\Junk` that no folder is.
 
         Where it is not opened the connection is closed. Raises `FolderMissing` or `Unreachable`.
         """
@@ -414,15 +414,23 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
             return [(tuple(flags), str(name)) for flags, _, name in self.list_folders()]
 
     def resolve(self, folder: str) -> str | None:
-        r"""The real name of a configured folder: `\Junk` by SPECIAL-USE, else by its usual names; None if absent."""
+        r"""The real name of a configured folder: a role by SPECIAL-USE, `\Junk` else by its usual names.
+
+        None for a `\Junk` that is absent, which is well; raises `FolderMissing` for any other role.
+        """
         if not folder.startswith("\\"):
             return folder
         names = self.folder_names()
+        if not names:
+            # Every server has an INBOX: this proves nothing of any folder.
+            raise Unreachable("mailbox.lost", why="LIST named no folder at all")
         wanted = folder.encode("ascii", "replace").lower()
         for flags, name in names:
             if wanted in {flag.lower() for flag in flags}:
                 return name
-        return _by_usual_name([name for _, name in names]) if folder.lower() == JUNK.lower() else None
+        if folder.lower() != JUNK.lower():
+            raise FolderMissing("mailbox.folder_missing", folder=folder, why=Fault("mailbox.no_such_role"))
+        return _by_usual_name([name for _, name in names])
 
 
 def is_junk_name(name: str) -> bool:

@@ -607,7 +607,20 @@ def test_a_junk_folder_that_is_absent_is_none_and_no_other_folder(server: Script
     del server.folders["Junk"]
     with logged_in(server) as client:
         assert client.resolve("\\Junk") is None
-        assert client.resolve("\\Flagged") is None
+
+
+def test_any_other_role_that_is_absent_is_a_missing_folder(server: ScriptedImap) -> None:
+    """None is for a junk folder only. Seen red: it was never watched, and never said."""
+    with logged_in(server) as client, pytest.raises(FolderMissing, match="Flagged"):
+        client.resolve("\\Flagged")
+
+
+@pytest.mark.parametrize("role", ["\\Junk", "\\Flagged"])
+def test_a_list_without_any_folder_proves_nothing(server: ScriptedImap, role: str) -> None:
+    """Seen red, taken for the absence of a junk folder."""
+    server.script("LIST", misbehave.says("{tag} OK LIST completed"))
+    with logged_in(server) as client, pytest.raises(Unreachable):
+        client.resolve(role)
 
 
 def test_a_plain_name_is_taken_as_it_is_without_a_question(server: ScriptedImap) -> None:

@@ -389,6 +389,59 @@ def test_headlines_one_by_one_are_not_taken_for_a_hang(
 # ---- folders ----
 
 
+def troubles(made: Config) -> list[str]:
+    """What `status` says is not well."""
+    prepare(made.watch.state_dir, made, Clock())
+    return [fault.key for fault in status.look(made, datetime.now(UTC))[1]]
+
+
+def test_a_role_that_no_folder_has_is_a_missing_folder(server: ScriptedImap, tmp_path: Path) -> None:
+    """Only a junk folder may be absent. Seen red: nothing was watched, and all was said to be well."""
+    made = configured(tmp_path, folders=("\\All",))
+    told = Told()
+    with watching(made, server, told):
+        wait_until(lambda: bool(told.texts), what="the fault is told")
+        assert "fault.folder" in troubles(made)
+    assert "\\All" in told.texts[0][1].body
+    assert rows(tmp_path, "SELECT key FROM fault") == [("folder/shop/\\All",)]
+
+
+def test_a_list_without_a_folder_does_not_make_the_junk_folder_absent(server: ScriptedImap, tmp_path: Path) -> None:
+    """Seen red: it was not looked for again for an hour."""
+    server.deliver(mails.by_notification(ONE), "Junk")
+    server.script("LIST", misbehave.says("{tag} OK LIST completed"))
+    told = Told()
+    with watching(configured(tmp_path, folders=("\\Junk",)), server, told):
+        told.wait_for(ONE)
+
+
+def test_the_fault_of_a_junk_folder_is_over_when_there_is_none(server: ScriptedImap, tmp_path: Path) -> None:
+    """It could be listed and not opened, and then it was deleted: seen red, the fault stayed open for ever."""
+    made, told = configured(tmp_path, folders=("\\Junk",)), Told()
+    server.script("EXAMINE", misbehave.says("{tag} NO [NOPERM] not yours"))
+    prepare(made.watch.state_dir, made, Clock())
+    with watching(made, server, told):
+        wait_until(lambda: rows(tmp_path, "SELECT key FROM fault") == [("folder/shop/\\Junk",)], what="the fault")
+    del server.folders["Junk"]
+    with watching(made, server, told):
+        wait_until(lambda: rows(tmp_path, "SELECT key FROM fault") == [], what="its end")
+    assert len(told.texts) == 2
+
+
+@pytest.mark.parametrize("names", [("Junk", "\\Junk"), ("\\Junk", "Junk")])
+def test_a_folder_that_is_named_twice_is_watched_once(
+    server: ScriptedImap, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    """By its name and by its role: both wrote one row, and one of them was never fresh. Seen red."""
+    made, told = configured(tmp_path, folders=names), Told()
+    with watching(made, server, told) as running:
+        wait_until(lambda: any(each.is_watching.is_set() for each in running.folders), what="watched")
+        server.deliver(mails.by_notification(ONE), "Junk")
+        told.wait_for(ONE)
+        wait_until(lambda: "fault.fresh" not in troubles(made), what="both are well")
+        assert sum(session.folder is not None for session in server.sessions) == 1
+
+
 def test_a_folder_that_is_made_anew_under_an_open_connection_is_noticed_by_the_re_list(
     server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

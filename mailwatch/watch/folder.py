@@ -165,16 +165,22 @@ class FolderWorker:
             store.close()
 
     def _connect(self) -> Mailbox | None:
-        r"""The examined folder; None for a `\Junk` that the server does not have: it is looked for hourly."""
+        r"""The examined folder; None for a `\Junk` that the server does not have: it is looked for hourly.
+
+        A role whose folder is watched by its name too is one folder, watched once.
+        """
         client = self._log_in()
         if client is None:
             return None
         self.progress.expect(_COMMANDS_SECONDS)
         folder = client.open(self.folder)
-        if folder is not None:
-            self._fault_over(self._folder_key)
+        self._fault_over(self._folder_key)
+        if folder is None:
+            log.junk_missing(self.account.name)
+        elif folder.folder == self.folder or folder.folder not in self.account.watched:
             return folder
-        log.junk_missing(self.account.name)
+        else:
+            folder.close()
         self._with_store(lambda store: store.folder_absent(self.account.name, self.folder, self._clock.now()))
         self.progress.rest(_JUNK_LOOK_SECONDS)
         self._clock.wait(self._signals.stop, _JUNK_LOOK_SECONDS)
