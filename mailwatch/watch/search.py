@@ -239,9 +239,10 @@ class Search:
         for headline in others:
             self._remember(headline)
         # A mail that is gone is not listed again; one that is known need not be shown again.
-        now = self._clock.monotonic()
-        for uid in set(piece) - {headline.uid for headline in headlines} - set(self._seen):
-            self.lasting.doubtful.setdefault(uid, Doubt(now, now))
+        now, shown = self._clock.monotonic(), {headline.uid for headline in headlines}
+        for uid in piece:
+            if uid not in shown and uid not in self._seen:
+                self.lasting.doubtful.setdefault(uid, Doubt(now, now))
 
     def _headlines(self, piece: Sequence[int]) -> list[Headline]:
         order = {uid: number for number, uid in enumerate(piece)}
