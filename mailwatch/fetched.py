@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-_NO_DATE = datetime.fromtimestamp(0, UTC)
 _SAFE_PARAMETER = re.compile(r"^[0-9A-Za-z._:+-]{1,60}$")
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """What the first stage fetches of a mail. `received` is the server's INTERNALDATE, aware UTC."""
+    """What the first stage fetches of a mail. `received` is the server's INTERNALDATE, aware UTC; None: unreadable."""
 
     uid: int
-    received: datetime
+    received: datetime | None
     size: int
     header: bytes
 
@@ -32,15 +31,15 @@ def headline(uid: int, values: dict[bytes, Any]) -> Headline:
     return Headline(uid, _moment(values), number(values.get(b"RFC822.SIZE")) or 0, body(values) or b"")
 
 
-def _moment(values: dict[bytes, Any]) -> datetime:
-    """INTERNALDATE, aware UTC; one that can't be read, or so late that no other zone can show it, is 1970."""
+def _moment(values: dict[bytes, Any]) -> datetime | None:
+    """INTERNALDATE, aware UTC; None for one that can't be read, or so late that no other zone can show it."""
     received = values.get(b"INTERNALDATE")
     try:
         if not isinstance(received, datetime) or received.tzinfo is None or received.year >= 9999:
-            return _NO_DATE
+            return None
         return received.astimezone(UTC)
-    except OverflowError:
-        return _NO_DATE
+    except (OverflowError, ValueError):  # a zone of more than a day
+        return None
 
 
 def body(values: dict[bytes, Any]) -> bytes | None:

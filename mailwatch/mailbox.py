@@ -12,7 +12,7 @@ import imaplib
 import logging
 import re
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -23,7 +23,7 @@ from imapclient.response_types import BodyData
 
 from mailwatch import connection, fetched, message, providers
 from mailwatch.connection import Connection, LinkLost
-from mailwatch.errors import FolderMissing, LoginRefused, Unreachable
+from mailwatch.errors import Fault, FolderMissing, LoginRefused, Unreachable
 from mailwatch.fetched import Headline
 from mailwatch.message import Message, TextPart
 from mailwatch.secret import Secret
@@ -39,6 +39,10 @@ PROOF_SECONDS = 20.0
 PIECE = 250
 MAX_TEXT_PARTS = 10
 MAX_WHOLE = 256 * 1024
+# Of From and Subject; a mail with more of them is looked at whole.
+MAX_HEADLINE = 16 * 1024
+# What a server may ask us to wait: a longer silence is no watching.
+LONGEST_BACK_OFF = 3600.0
 
 JUNK = "\\Junk"
 _JUNK_NAMES = (
@@ -52,8 +56,16 @@ _JUNK_NAMES = (
     "迷惑メールフォルダ",
     "スパム",
 )
-# What imapclient 4.1.0 really raises over odd answers (libraries section 2); the connection is dropped after each.
+
+
+class _Refused(imaplib.IMAP4.error):
+    """NO or BAD to a FETCH, and not because the server is busy: something about one of the mails."""
+
+
+# What imapclient 4.1.0 really raises over odd answers (libraries section 2); the connection is dropped after each that
+# no smaller question gets round.
 _SURPRISES = (
+    _Refused,
     ValueError,
     TypeError,
     IndexError,
@@ -70,6 +82,15 @@ _PASSING_CODES = {"UNAVAILABLE", "LIMIT", "INUSE", "SERVERBUG", "OVERQUOTA"}
 _LASTING_CODES = {"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "NONEXISTENT", "NOPERM"}
 _TOO_MANY = re.compile(r"too many|simultaneous|throttl|try again later|temporar|backoff time", re.IGNORECASE)
 _UNREADABLE = "an answer that can't be read"
+_IDENTITY = ["INTERNALDATE", "RFC822.SIZE"]
+_HEADER = f"BODY.PEEK[HEADER]<0.{MAX_HEADLINE}>"
+# What is asked for where the whole headline can't be read or is refused: ever less.
+_HEADLINES = (
+    [*_IDENTITY, f"BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)]<0.{MAX_HEADLINE}>"],
+    ["RFC822.SIZE", _HEADER],
+    [_HEADER],
+)
+_IDENTITIES = (_IDENTITY, ["RFC822.SIZE"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +122,8 @@ class Mailbox:
         self.watched_as = folder  # its name in the configuration, where that is a role
         self.is_junk = is_junk_name(folder)
         self._announced = -1
+        # Called before each command of a search; every command ends within a deadline of its own.
+        self.before_command: Callable[[], object] = lambda: None
 
     @property
     def mode(self) -> str:
@@ -117,7 +140,7 @@ class Mailbox:
             ["UID", f"{above + 1}:*"] if above is not None else ["SINCE", _imap_date(since)] if since else ["ALL"]
         )
         with _surprises_lose():
-            self._connection.allow(SEARCH_SECONDS)
+            self._allow(SEARCH_SECONDS)
             self._connection.untagged_responses.pop("SEARCH", None)
             kind, data = self._connection.uid("SEARCH", *criteria)
             if kind != "OK":
@@ -126,20 +149,27 @@ class Mailbox:
             found = {int(uid) for line in data if line for uid in line.split()}
         return sorted(uid for uid in found if above is None or uid > above)
 
+    def examine_again(self) -> None:
+        """A folder that was deleted and made anew meanwhile is noticed only by this (traps section 1).
+
+        Raises `Unreachable` where it is another folder now: whoever connects anew reads it from its beginning.
+        """
+        self.before_command()
+        if self._client.examine(self.folder).uidvalidity != self.uidvalidity:
+            raise Unreachable("mailbox.lost", why="the folder was made anew: its UIDVALIDITY has changed")
+
     def headlines(self, uids: Sequence[int]) -> Iterator[Headline]:
-        """Size, arrival and the From and Subject fields of the given mails; those that are gone are left out."""
+        """Size, arrival and the From and Subject fields of the given mails.
+
+        Those that are gone are left out, and so are those that the server does not show or refuses alone.
+        """
         for at in range(0, len(uids), PIECE):
             yield from self._headline_piece(uids[at : at + PIECE])
 
-    def identities(self, uids: Sequence[int]) -> Iterator[tuple[int, datetime, int]]:
+    def identities(self, uids: Sequence[int]) -> Iterator[tuple[int, datetime | None, int]]:
         """(UID, arrival, size) of the given mails, without a byte of their text; odd answers are left out."""
         for at in range(0, len(uids), PIECE):
-            with _surprises_lose():
-                try:
-                    answer = self._fetch(uids[at : at + PIECE], ["INTERNALDATE", "RFC822.SIZE"])
-                except _SURPRISES:
-                    continue
-            for uid, values in answer.items():
+            for uid, values in self._identity_piece(uids[at : at + PIECE]).items():
                 found = fetched.headline(uid, values)
                 yield uid, found.received, found.size
 
@@ -189,29 +219,39 @@ class Mailbox:
     def _headline_piece(self, uids: Sequence[int]) -> list[Headline]:
         with _surprises_lose():
             try:
-                return self._fetch_headlines(uids)
+                return self._fetch_headlines(uids, _HEADLINES[0])
             except _SURPRISES:
                 # One mail's odd answer fails the whole batch in imapclient: one by one, then without its date.
                 return [headline for uid in uids for headline in self._one_headline(uid)]
 
     def _one_headline(self, uid: int) -> list[Headline]:
-        """Ever less is asked for until something can be read."""
-        header = "BODY.PEEK[HEADER]<0.16384>"
-        try:
-            return self._fetch_headlines([uid])
-        except _SURPRISES:
-            pass
-        try:
-            answer = self._fetch([uid], ["RFC822.SIZE", header])
-        except _SURPRISES:
-            answer = self._fetch([uid], [header])
-        return [fetched.headline(uid, values) for uid, values in answer.items()]
+        """Ever less is asked for until something can be read; nothing where the server refuses all of it."""
+        *more, least = _HEADLINES
+        for items in more:
+            with contextlib.suppress(*_SURPRISES):
+                return self._fetch_headlines([uid], items)
+        with contextlib.suppress(_Refused):
+            return self._fetch_headlines([uid], least)
+        return []
 
-    def _fetch_headlines(self, uids: Sequence[int]) -> list[Headline]:
-        answer = self._fetch(uids, ["INTERNALDATE", "RFC822.SIZE", "BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)]"])
+    def _fetch_headlines(self, uids: Sequence[int], items: list[str]) -> list[Headline]:
+        answer = self._fetch(uids, items)
         return [
             fetched.headline(uid, values) for uid, values in sorted(answer.items()) if fetched.body(values) is not None
         ]
+
+    def _identity_piece(self, uids: Sequence[int]) -> dict[int, dict[bytes, Any]]:
+        with _surprises_lose():
+            try:
+                return self._fetch(uids, _IDENTITY)
+            except _SURPRISES:
+                return {uid: values for each in uids for uid, values in self._one_identity(each).items()}
+
+    def _one_identity(self, uid: int) -> dict[int, dict[bytes, Any]]:
+        for items in _IDENTITIES:
+            with contextlib.suppress(*_SURPRISES):
+                return self._fetch([uid], items)
+        return {}
 
     def _text_by_parts(self, uid: int) -> Message | None:
         limit = message.LIMIT_HEADER_BLOCK + 1
@@ -237,10 +277,21 @@ class Mailbox:
         return message.parse(data) if data is not None else None
 
     def _fetch(self, uids: Sequence[int], items: list[str]) -> dict[int, dict[bytes, Any]]:
-        self._connection.allow(COMMAND_SECONDS)
+        self._allow(COMMAND_SECONDS)
         self._connection.untagged_responses.pop("FETCH", None)
-        answer: dict[int, dict[bytes, Any]] = self._client.fetch(list(uids), items)
+        try:
+            answer: dict[int, dict[bytes, Any]] = self._client.fetch(list(uids), items)
+        except (imaplib.IMAP4.abort, ProtocolError):
+            raise
+        except imaplib.IMAP4.error as fault:
+            if _is_passing(_words(fault)):
+                raise
+            raise _Refused(_words(fault)) from None
         return answer
+
+    def _allow(self, seconds: float) -> None:
+        self.before_command()
+        self._connection.allow(seconds)
 
 
 def log_in(server: Server) -> Client:
@@ -250,7 +301,10 @@ def log_in(server: Server) -> Client:
     except ssl.SSLCertVerificationError as fault:
         raise Unreachable("mailbox.certificate", host=server.host, why=fault.verify_message) from None
     except (OSError, imaplib.IMAP4.error) as fault:
-        raise Unreachable("mailbox.unreachable", host=server.host, port=server.port, why=_words(fault)) from None
+        why, wait = _words(fault), _back_off(fault)
+        raise Unreachable(
+            "mailbox.unreachable", wait_seconds=wait, host=server.host, port=server.port, why=why
+        ) from None
     try:
         return _log_in(server, made)
     except BaseException:
@@ -278,13 +332,18 @@ def _log_in(server: Server, made: Connection) -> Client:
 
 def _refusal(server: Server, why: str) -> LoginRefused | Unreachable:
     """A refusal is for a person; a server that is busy or throttles is only passing (traps section 1)."""
-    if asked := _BACK_OFF.search(why):
-        return Unreachable("mailbox.throttled", wait_seconds=int(asked[1]) / 1000, host=server.host, why=why)
+    if asked := _back_off(why):
+        return Unreachable("mailbox.throttled", wait_seconds=asked, host=server.host, why=why)
     if _is_passing(why):
         return Unreachable("mailbox.busy", host=server.host, why=why)
     if terms := providers.refusal(server.preset, server.host):
         return LoginRefused("mailbox.login_refused_there", host=server.host, why=why, terms=terms)
     return LoginRefused("mailbox.login_refused", host=server.host, why=why)
+
+
+def is_passing(fault: Unreachable) -> bool:
+    """Whether the server only wants us to come later: then nothing that we asked for is to blame."""
+    return fault.wait_seconds > 0 or _is_passing(str(fault.fault.fields.get("why", "")))
 
 
 def _is_passing(why: str) -> bool:
@@ -335,7 +394,7 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
                 raise FolderMissing("mailbox.folder_missing", folder=folder, why=_words(fault)) from None
 
     def open(self, folder: str) -> Mailbox | None:
-        r"""The configured folder, examined; None for a role such as `\Junk` that no folder has.
+        r"""The configured folder, examined; None for a `\Junk` that no folder is.
 
         Where it is not opened the connection is closed. Raises `FolderMissing` or `Unreachable`.
         """
@@ -359,15 +418,23 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
             return [(tuple(flags), str(name)) for flags, _, name in self.list_folders()]
 
     def resolve(self, folder: str) -> str | None:
-        r"""The real name of a configured folder: `\Junk` by SPECIAL-USE, else by its usual names; None if absent."""
+        r"""The real name of a configured folder: a role by SPECIAL-USE, `\Junk` else by its usual names.
+
+        None for a `\Junk` that is absent, which is well; raises `FolderMissing` for any other role.
+        """
         if not folder.startswith("\\"):
             return folder
         names = self.folder_names()
+        if not names:
+            # Every server has an INBOX: this proves nothing of any folder.
+            raise Unreachable("mailbox.lost", why="LIST named no folder at all")
         wanted = folder.encode("ascii", "replace").lower()
         for flags, name in names:
             if wanted in {flag.lower() for flag in flags}:
                 return name
-        return _by_usual_name([name for _, name in names]) if folder.lower() == JUNK.lower() else None
+        if folder.lower() != JUNK.lower():
+            raise FolderMissing("mailbox.folder_missing", folder=folder, why=Fault("mailbox.no_such_role"))
+        return _by_usual_name([name for _, name in names])
 
 
 def is_junk_name(name: str) -> bool:
@@ -390,11 +457,15 @@ def _surprises_lose() -> Iterator[None]:
         # Its words quote the answer, and so a mail.
         raise Unreachable("mailbox.lost", why=_UNREADABLE) from None
     except (OSError, imaplib.IMAP4.error) as fault:
-        asked = _BACK_OFF.search(str(fault))
-        wait = int(asked[1]) / 1000 if asked else 0.0
-        raise Unreachable("mailbox.lost", wait_seconds=wait, why=_words(fault)) from None
+        raise Unreachable("mailbox.lost", wait_seconds=_back_off(fault), why=_words(fault)) from None
     except _SURPRISES as fault:
         raise Unreachable("mailbox.lost", why=f"{_UNREADABLE} ({type(fault).__name__})") from None
+
+
+def _back_off(said: BaseException | str) -> float:
+    """The seconds that a server asks us to wait, at most an hour; 0 where it does not."""
+    asked = _BACK_OFF.search(str(said))
+    return min(float(asked[1]) / 1000, LONGEST_BACK_OFF) if asked else 0.0
 
 
 def _words(fault: BaseException) -> str:

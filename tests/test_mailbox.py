@@ -173,6 +173,7 @@ def test_a_headline_holds_arrival_size_sender_and_subject_and_no_other_field(ser
     with opened(server) as box:
         [headline] = box.headlines([uid])
     assert (headline.uid, headline.received, headline.size) == (uid, NOON, len(data))
+    assert headline.received is not None
     assert headline.received.utcoffset() == timedelta()
     assert b"seller-notification@amazon.co.jp" in headline.header
     assert b"Message-ID" not in headline.header
@@ -331,6 +332,46 @@ def test_an_arrival_that_overflows_does_not_break_the_identities_of_the_others(s
     misbehave.year_9999(server, 2)
     with opened(server) as box:
         assert {1, 3, 4} <= {uid for uid, _, _ in box.identities([1, 2, 3, 4])}
+
+
+@pytest.mark.parametrize("answer", ["NO could not be converted", "BAD internal error"])
+def test_a_mail_that_the_server_refuses_is_left_out_and_the_others_come(server: ScriptedImap, answer: str) -> None:
+    """As headline and as identity. Seen red: it ended the connection, at each try."""
+    for number in range(3):
+        server.deliver(mails.by_notification(mails.order_id(number)))
+
+    def script(session: Session, tag: str, arguments: str) -> bool:
+        if arguments.startswith(("1:3", "1,2,3", "2 ")):
+            session.write(f"{tag} {answer}\r\n".encode())
+            return True
+        return False
+
+    server.script("UID FETCH", script, always=True)
+    with opened(server) as box:
+        assert [headline.uid for headline in box.headlines([1, 2, 3])] == [1, 3]
+        assert [uid for uid, _, _ in box.identities([1, 2, 3])] == [1, 3]
+
+
+@pytest.mark.parametrize("zone", ["-1200", "+9999", "+99999999999999999"])
+def test_an_arrival_that_overflows_hides_no_size(server: ScriptedImap, zone: str) -> None:
+    """Seen red: with the last the whole piece had no identity, so 250 mails were fetched again at each re-list; with
+    the one before it the worker failed."""
+    data = mails.neighbour(1)
+    for _ in range(3):
+        server.deliver(data)
+    server.override(2, "INTERNALDATE", f'"31-Dec-9999 23:59:59 {zone}"'.encode())
+    with opened(server) as box:
+        found = list(box.identities([1, 2, 3]))
+    assert [size for _, _, size in found] == [len(data)] * 3
+    assert found[1][1] is None
+
+
+def test_fields_without_end_are_cut_on_the_server(server: ScriptedImap) -> None:
+    """Seen red with all of them fetched."""
+    uid = server.deliver(b"From: a@b.example\r\nSubject: " + b"x" * 3_000_000 + b"\r\n\r\nx\r\n")
+    with opened(server) as box:
+        [headline] = box.headlines([uid])
+    assert len(headline.header) == mailbox.MAX_HEADLINE
 
 
 def test_a_huge_literal_ends_the_connection_without_being_read(server: ScriptedImap) -> None:
@@ -566,7 +607,20 @@ def test_a_junk_folder_that_is_absent_is_none_and_no_other_folder(server: Script
     del server.folders["Junk"]
     with logged_in(server) as client:
         assert client.resolve("\\Junk") is None
-        assert client.resolve("\\Flagged") is None
+
+
+def test_any_other_role_that_is_absent_is_a_missing_folder(server: ScriptedImap) -> None:
+    """None is for a junk folder only. Seen red: it was never watched, and never said."""
+    with logged_in(server) as client, pytest.raises(FolderMissing, match="Flagged"):
+        client.resolve("\\Flagged")
+
+
+@pytest.mark.parametrize("role", ["\\Junk", "\\Flagged"])
+def test_a_list_without_any_folder_proves_nothing(server: ScriptedImap, role: str) -> None:
+    """Seen red, taken for the absence of a junk folder."""
+    server.script("LIST", misbehave.says("{tag} OK LIST completed"))
+    with logged_in(server) as client, pytest.raises(Unreachable):
+        client.resolve(role)
 
 
 def test_a_plain_name_is_taken_as_it_is_without_a_question(server: ScriptedImap) -> None:
@@ -620,6 +674,14 @@ def test_a_server_that_is_busy_is_only_passing(server: ScriptedImap, text: str) 
 
 
 THROTTLED = "Request is throttled. Suggested Backoff Time: 299961 milliseconds"
+
+
+def test_a_throttled_greeting_says_how_long_to_wait(server: ScriptedImap) -> None:
+    """Seen red: only what came after the login was obeyed."""
+    server.script("GREETING", misbehave.bye(THROTTLED))
+    with pytest.raises(Unreachable) as fault:
+        mailbox.log_in(where(server))
+    assert fault.value.wait_seconds == pytest.approx(299.961)
 
 
 @pytest.mark.parametrize("answer", ["{tag} NO ", "{tag} BAD ", "* BYE "])

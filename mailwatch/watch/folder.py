@@ -21,7 +21,7 @@ from mailwatch.errors import (
 from mailwatch.mailbox import Mailbox
 from mailwatch.store import Store
 from mailwatch.watch.logins import TURN_SECONDS, Logins
-from mailwatch.watch.search import Search
+from mailwatch.watch.search import Lasting, Search
 from mailwatch.watch.signals import Progress, ServerOf, Signals, why
 
 _LIVED_SECONDS = 60.0
@@ -56,6 +56,7 @@ class FolderWorker:
         self._clock = clock
         self._mailbox: Mailbox | None = None
         self._search: Search | None = None
+        self._lasting = Lasting()
         self._failures = 0
         self._hurried = 0
         self._is_abandoned = False
@@ -148,6 +149,7 @@ class FolderWorker:
         began = self._clock.monotonic()
         try:
             search = Search(self._config, self.account, folder, store, self._signals, self._clock, self.progress)
+            search.lasting = self._lasting
             self._search = search
             log.connected(self.account.name, folder.folder, folder.mode)
             while not self._is_over:
@@ -158,21 +160,27 @@ class FolderWorker:
                     # Not at the connect: a link that dies young again and again would be made 17 times a second.
                     self._failures = 0
                 self.is_watching.set()
-                self._wait(folder, search.seconds_to_relist)
+                self._wait(folder, search.seconds_to_next)
         finally:
             store.close()
 
     def _connect(self) -> Mailbox | None:
-        r"""The examined folder; None for a `\Junk` that the server does not have: it is looked for hourly."""
+        r"""The examined folder; None for a `\Junk` that the server does not have: it is looked for hourly.
+
+        A role whose folder is watched by its name too is one folder, watched once.
+        """
         client = self._log_in()
         if client is None:
             return None
         self.progress.expect(_COMMANDS_SECONDS)
         folder = client.open(self.folder)
-        if folder is not None:
-            self._fault_over(self._folder_key)
+        self._fault_over(self._folder_key)
+        if folder is None:
+            log.junk_missing(self.account.name)
+        elif folder.folder == self.folder or folder.folder not in self.account.watched:
             return folder
-        log.junk_missing(self.account.name)
+        else:
+            folder.close()
         self._with_store(lambda store: store.folder_absent(self.account.name, self.folder, self._clock.now()))
         self.progress.rest(_JUNK_LOOK_SECONDS)
         self._clock.wait(self._signals.stop, _JUNK_LOOK_SECONDS)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 
 from mailwatch import log, mailbox, message, notice
 from mailwatch.amazon import sender
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Config, audience
-from mailwatch.errors import MailwatchError
+from mailwatch.errors import MailwatchError, Unreachable
 from mailwatch.fetched import Headline
 from mailwatch.mailbox import Mailbox
 from mailwatch.report import Gather
@@ -27,11 +28,44 @@ _OLD_UIDS = 10_000
 # often, for a kill or a lost link is rarely the mail's fault.
 _FAILURES = 3
 _BEGUN = 12
+# A server that has a bad minute shows no headline either: none is set aside before.
+_DOUBT_SECONDS = 180.0
+_AGAIN_SECONDS = 60.0
 # After so long without a good search what comes is a backlog: newest first, and above so many alerts a digest.
 _OUTAGE = timedelta(minutes=15)
 _SINGLES = 20
 # Longer than any deadline of the connection.
 _PIECE_SECONDS = 150.0
+_NO_DATE = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(slots=True)
+class Doubt:
+    """Since when the headline of a listed mail does not come, and when it is to be tried again."""
+
+    since: float
+    due: float
+
+
+@dataclass(slots=True)
+class Lasting:
+    """What the searches of a folder know from one connection to the next.
+
+    `piece`: how many headlines are asked for at once; `doubtful`: by UID, the mails whose headline does not come.
+    """
+
+    piece: int = field(default_factory=lambda: mailbox.PIECE)
+    doubtful: dict[int, Doubt] = field(default_factory=dict)
+
+    def lost_over(self, uids: Sequence[int], now: float) -> None:
+        """The link was lost over these headlines: half as many next time, until the mail that did it stands alone."""
+        self.piece = len(uids) // 2 or mailbox.PIECE
+        if len(uids) == 1:
+            self.doubtful.setdefault(uids[0], Doubt(now, now + _AGAIN_SECONDS))
+
+    def due(self, now: float) -> list[int]:
+        """The doubtful whose turn it is. Not at each search: one may cost the connection that the others need."""
+        return [uid for uid, doubt in self.doubtful.items() if doubt.due <= now]
 
 
 class Search:
@@ -54,17 +88,21 @@ class Search:
         self._signals = signals
         self._clock = clock
         self._progress = progress
+        folder.before_command = self._step
         self._channels = audience(config.channels)
         self._uidvalidity = folder.uidvalidity or 0
         self._floor = self._start()
         self._seen = store.seen(account.name, folder.folder, self._uidvalidity)
         self._relist_at = clock.monotonic()
+        self._is_examined = True
+        self._has_fetched = False
+        self.lasting = Lasting()
         self._is_first = False
         self._is_backlog = False
         self.reading: MailIdentity | None = None
 
     def go(self) -> None:
-        """One good search: list, fetch and record everything unseen, or raise."""
+        """List, fetch and record everything unseen, or raise; a good search unless a listed mail did not come."""
         known = self._store.folder(self._account.name, self._mailbox.folder)
         last = known.last_good_search if known else None
         self._is_first = last is None
@@ -73,10 +111,15 @@ class Search:
             unseen = self._relisted()
             self._relist_at = self._clock.monotonic() + RELIST_SECONDS
         else:
-            near_the_top = max(self._floor, max(self._seen, default=0) - _LATE_UIDS)
-            unseen = [uid for uid in self._mailbox.uids(above=near_the_top) if uid not in self._seen]
+            unseen = self._newly_listed()
         self._fetch(unseen[::-1] if self._is_backlog else unseen)
-        self._finish()
+        if not self.lasting.doubtful:
+            self._finish()
+
+    @property
+    def seconds_to_next(self) -> float:
+        """By when the next search is due, whatever the server announces."""
+        return min(self.seconds_to_relist, _AGAIN_SECONDS) if self.lasting.doubtful else self.seconds_to_relist
 
     @property
     def seconds_to_relist(self) -> float:
@@ -119,59 +162,133 @@ class Search:
             return self._mailbox.uidnext - 1
         return max(self._mailbox.uids(), default=0)
 
+    def _newly_listed(self) -> list[int]:
+        """What came since, late UIDs a little below the highest too, and those whose headline is still owed."""
+        near_the_top = max(self._floor, max(self._seen, default=0) - _LATE_UIDS)
+        doubtful = self.lasting.doubtful
+        listed = self._mailbox.uids(above=min([near_the_top, *(uid - 1 for uid in doubtful)]))
+        return [uid for uid in listed if uid in doubtful or (uid > near_the_top and uid not in self._seen)]
+
     def _relisted(self) -> list[int]:
         """The whole look-back: finds late and reused UIDs, and what a lagging SEARCH left out (traps section 1)."""
-        since = (self._clock.now() - self._lookback()).date()
-        listed = self._mailbox.uids(since=since)
+        if not self._is_examined:
+            self._mailbox.examine_again()
+        self._is_examined = False
+        listed = self._mailbox.uids(since=self._since())
         above = self._mailbox.uids(above=max(self._floor, max(self._seen, default=0) - _OLD_UIDS))
         # A restored mailbox gives the numbers above its last mail anew; what is known of them is of other mails.
         top = max((*listed, *above), default=0)
         self._seen = {uid: known for uid, known in self._seen.items() if uid <= top}
         return sorted({*listed, *above} - self._confirmed(listed))
 
-    def _lookback(self) -> timedelta:
+    def _since(self) -> date:
         """`lookback_days` and a day for time zones, or the time since the last good search if that is longer."""
-        known = self._store.folder(self._account.name, self._mailbox.folder)
-        away = self._clock.now() - known.last_good_search if known and known.last_good_search else timedelta()
-        return max(self._config.watch.lookback, away) + timedelta(days=1)
+        known, now = self._store.folder(self._account.name, self._mailbox.folder), self._clock.now()
+        away = now - known.last_good_search if known and known.last_good_search else timedelta()
+        return (max(now, self._newest()) - max(self._config.watch.lookback, away) - timedelta(days=1)).date()
+
+    def _newest(self) -> datetime:
+        """When the newest known mail arrived: where that is to come our clock was set back, which makes no mail new."""
+        received = max((at for at, _ in self._seen[max(self._seen)]), default=0) if self._seen else 0
+        return datetime.fromtimestamp(received, UTC)
 
     def _confirmed(self, listed: Sequence[int]) -> set[int]:
-        """Of the listed UIDs those with arrival and size as recorded; any other is another mail under an old UID."""
+        """Of the listed UIDs those with arrival and size as recorded; any other is another mail under an old UID.
+
+        One that was set aside unseen has no size: it is not asked for again, for some end the connection at each try.
+        """
         known = [uid for uid in listed if uid in self._seen]
-        confirmed = set(self._seen) - set(listed)
-        for uid, arrival, size in self._mailbox.identities(known):
-            if (int(arrival.timestamp()), size) in self._seen[uid]:
+        unsized = {uid for uid in known if any(size == 0 for _, size in self._seen[uid])}
+        confirmed = (set(self._seen) - set(listed)) | unsized
+        for uid, arrival, size in self._mailbox.identities([uid for uid in known if uid not in unsized]):
+            self._has_fetched = True
+            if self._is_seen(uid, arrival, size):
                 confirmed.add(uid)
         return confirmed
 
+    def _is_seen(self, uid: int, arrival: datetime | None, size: int) -> bool:
+        """Whether this mail is known. One without a readable arrival was recorded with that of its first sight."""
+        if arrival is None:
+            return any(size == known for _, known in self._seen[uid])
+        return (int(arrival.timestamp()), size) in self._seen[uid]
+
     def _fetch(self, uids: Sequence[int]) -> None:
+        """All that are unseen; those whose headline did not come before alone, behind the others: they hold none."""
+        lasting, listed = self.lasting, set(uids)
+        lasting.doubtful = {uid: doubt for uid, doubt in lasting.doubtful.items() if uid in listed}
+        due = lasting.due(self._clock.monotonic())
+        others = [uid for uid in uids if uid not in lasting.doubtful]
+        for at in range(0, len(others), lasting.piece):
+            self._fetch_piece(others[at : at + lasting.piece])
+        lasting.piece = mailbox.PIECE
+        for uid in due:
+            self._fetch_doubtful(uid)
+
+    def _fetch_piece(self, piece: Sequence[int]) -> None:
         """Candidates are recorded one by one as they come; the others together, after the piece."""
-        for at in range(0, len(uids), mailbox.PIECE):
-            others: list[Headline] = []
-            piece = uids[at : at + mailbox.PIECE]
-            order = {uid: number for number, uid in enumerate(piece)}
-            self._progress.expect(_PIECE_SECONDS)
-            headlines = sorted(self._mailbox.headlines(piece), key=lambda found: order.get(found.uid, 0))
-            for headline in headlines:
-                if _is_candidate(headline):
-                    self._progress.expect(_PIECE_SECONDS)
-                    self._take(headline)
-                else:
-                    others.append(headline)
-            self._store.record_others([self._identity(headline) for headline in others])
-            for headline in others:
-                self._remember(headline)
+        others: list[Headline] = []
+        headlines = self._headlines(piece)
+        for headline in headlines:
+            self.lasting.doubtful.pop(headline.uid, None)
+            if _is_candidate(headline):
+                self._step()
+                self._take(headline)
+            else:
+                others.append(headline)
+        self._store.record_others([self._recorded(headline) for headline in others])
+        for headline in others:
+            self._remember(headline)
+        # A mail that is gone is not listed again; one that is known need not be shown again.
+        now, shown = self._clock.monotonic(), {headline.uid for headline in headlines}
+        for uid in piece:
+            if uid not in shown and uid not in self._seen:
+                self.lasting.doubtful.setdefault(uid, Doubt(now, now))
+
+    def _headlines(self, piece: Sequence[int]) -> list[Headline]:
+        order = {uid: number for number, uid in enumerate(piece)}
+        self._step()
+        try:
+            found = sorted(self._mailbox.headlines(piece), key=lambda each: order.get(each.uid, 0))
+        except Unreachable as fault:
+            if not mailbox.is_passing(fault):
+                self.lasting.lost_over(piece, self._clock.monotonic())
+            raise
+        self._has_fetched |= bool(found)
+        return found
+
+    def _fetch_doubtful(self, uid: int) -> None:
+        """Try a mail whose headline did not come once more; after too many tries it is told and set aside."""
+        unknown, now, doubt = Headline(uid, None, 0, b""), self._clock.monotonic(), self.lasting.doubtful[uid]
+        identity = self._identity(unknown)
+        tries = self._store.begin_reading(identity)
+        if now - doubt.since >= _DOUBT_SECONDS and _is_hopeless(tries):
+            self._set_aside(unknown)
+            del self.lasting.doubtful[uid]
+            return
+        doubt.due = now + _AGAIN_SECONDS
+        try:
+            self._fetch_piece([uid])
+        except Unreachable as fault:
+            # Where the server shows other mails it is this one's fault; else it may be the server's, or the link's.
+            if self._has_fetched and not mailbox.is_passing(fault):
+                self._store.reading_failed(identity)
+            raise
+        if uid in self.lasting.doubtful:
+            self._store.reading_failed(identity)
+
+    def _step(self) -> None:
+        self._progress.expect(_PIECE_SECONDS)
 
     def _take(self, headline: Headline) -> None:
         """Fetch, read and record one candidate; one that never comes to its end is set aside, so that it holds none."""
         identity = self._identity(headline)
         tries = self._store.begin_reading(identity)
-        if tries.failed >= _FAILURES or tries.begun > _BEGUN:
+        if _is_hopeless(tries):
             self._set_aside(headline)
             return
         self.reading = identity
         try:
-            self._read(headline, identity, tries)
+            self._read(headline, tries)
         except MailwatchError:
             raise
         except Exception:
@@ -180,7 +297,7 @@ class Search:
         finally:
             self.reading = None
 
-    def _read(self, headline: Headline, identity: MailIdentity, tries: Tries) -> None:
+    def _read(self, headline: Headline, tries: Tries) -> None:
         found = self._mailbox.text(headline)
         if found is None:
             log.vanished(self._account.name, self._mailbox.folder, headline.uid)
@@ -189,7 +306,7 @@ class Search:
             # Not marked: one that is still listed is tried by each search, and told of when it never comes.
             return
         notices = notice.read(found, self._account.provider, self._config.templates, is_junk=self._mailbox.is_junk)
-        reading = Reading(identity, self._account.seller, found.content_key(), notices)
+        reading = Reading(self._recorded(headline), self._account.seller, found.content_key(), notices)
         if self._mailbox.watched_as == self._account.done_folder:
             self._handled(headline, reading)
         else:
@@ -206,7 +323,7 @@ class Search:
         doubtful = notice.Notice(notice.Kind.UNREADABLE, Trust.UNVERIFIED)
         key = hashlib.sha256(headline.header + str(self._identity(headline)).encode()).digest()
         log.set_aside(self._account.name, self._mailbox.folder, headline.uid)
-        self._record(headline, Reading(self._identity(headline), self._account.seller, key, (doubtful,)))
+        self._record(headline, Reading(self._recorded(headline), self._account.seller, key, (doubtful,)))
 
     def _record(self, headline: Headline, reading: Reading) -> None:
         now = self._clock.now()
@@ -220,12 +337,18 @@ class Search:
             self._signals.wake_channels()
 
     def _identity(self, headline: Headline) -> MailIdentity:
-        return MailIdentity(
-            self._account.name, self._mailbox.folder, self._uidvalidity, headline.uid, headline.received, headline.size
-        )
+        """What its tries are counted under: the same at each, so without a date of ours."""
+        received = headline.received or _NO_DATE
+        where = self._account.name, self._mailbox.folder, self._uidvalidity
+        return MailIdentity(*where, headline.uid, received, headline.size)
+
+    def _recorded(self, headline: Headline) -> MailIdentity:
+        """What it is remembered by. Where its arrival can't be read it arrived when it was seen: else it is no news."""
+        return replace(self._identity(headline), received=headline.received or self._clock.now())
 
     def _remember(self, headline: Headline) -> None:
-        self._seen.setdefault(headline.uid, set()).add((int(headline.received.timestamp()), headline.size))
+        received = self._recorded(headline).received
+        self._seen.setdefault(headline.uid, set()).add((int(received.timestamp()), headline.size))
 
     def _log(self, headline: Headline, recorded: Recorded) -> None:
         about, decision = recorded.notice, recorded.decision
@@ -235,8 +358,14 @@ class Search:
         log.noticed(mail, about.kind, about.trust, about.order_id or "-", (decision.action, decision.why))
 
 
+def _is_hopeless(tries: Tries) -> bool:
+    return tries.failed >= _FAILURES or tries.begun > _BEGUN
+
+
 def _is_candidate(headline: Headline) -> bool:
     """Whether a mail may be Amazon's; one whose header defeats us is looked at too, for there its tries are counted."""
+    if len(headline.header) >= mailbox.MAX_HEADLINE:
+        return True  # cut off, maybe before its From
     try:
         display, address = message.sender(message.header_fields(headline.header))
         return sender.may_be_amazon(display, address)

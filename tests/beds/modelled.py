@@ -194,13 +194,18 @@ class ModelledMailbox(Mailbox):
             and (since is None or above is not None or mail.received.date() >= since)
         )
 
+    def examine_again(self) -> None:
+        self._server.answering()
+        if self.uidvalidity != self._box.uidvalidity:
+            raise Unreachable("mailbox.lost", why="made anew")
+
     def headlines(self, uids: Sequence[int]) -> Iterator[Headline]:
         self._server.answering()
         for mail in self._chosen(uids):
             header = mime.section(mime.parse(mail.data), "HEADER.FIELDS (FROM SUBJECT)") or b""
             yield Headline(mail.uid, mail.received, len(mail.data), header)
 
-    def identities(self, uids: Sequence[int]) -> Iterator[tuple[int, datetime, int]]:
+    def identities(self, uids: Sequence[int]) -> Iterator[tuple[int, datetime | None, int]]:
         self._server.answering()
         for mail in self._chosen(uids):
             yield mail.uid, mail.received, len(mail.data)
