@@ -118,6 +118,8 @@ class Database:
         self._connection = connection
         self._path = path
         self._connection.row_factory = sqlite3.Row
+        # Of a failing disk: odd text in one row is told as such, and does not hold the rows behind it.
+        self._connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         if is_read:
             self._check_version()
             self._key = b""
