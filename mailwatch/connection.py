@@ -119,6 +119,12 @@ class Connection(imaplib.IMAP4):
         self.sock.settimeout(self._remaining())
         self.sock.sendall(data)
 
+    def _check_bye(self) -> None:
+        """Between imaplib's own errors, which may quote a mail, the words of a BYE would not be known as such."""
+        if bye := self.untagged_responses.get("BYE"):
+            words = bye[-1] if isinstance(bye[-1], bytes) else b""
+            raise LinkLost(f"the server said goodbye: {words.decode('ascii', 'replace')}")
+
     def shutdown(self) -> None:
         """Close the socket; never raises."""
         with contextlib.suppress(OSError):

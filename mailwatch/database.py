@@ -118,6 +118,8 @@ class Database:
         self._connection = connection
         self._path = path
         self._connection.row_factory = sqlite3.Row
+        # Of a failing disk: odd text in one row is told as such, and does not hold the rows behind it.
+        self._connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         if is_read:
             self._check_version()
             self._key = b""
@@ -366,15 +368,19 @@ def is_there(folder: Path) -> bool:
 def _make_for_group(path: Path) -> None:
     """Make the file where it is not there. Its group may read it in a folder that is open to its group alone (0750).
 
-    SQLite gives its journal the mode of the file.
+    What root makes, as with `sudo mailwatch check --send`, belongs to the folder's owner: `run` must be able to write
+    it. SQLite gives its journal the mode and the owner of the file.
     """
-    folder = stat.S_IMODE(path.parent.stat().st_mode)
-    wanted = 0o640 if folder & stat.S_IRGRP and not folder & stat.S_IRWXO else 0o600
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    folder = path.parent.stat()
+    is_for_group = folder.st_mode & stat.S_IRGRP and not folder.st_mode & stat.S_IRWXO
+    wanted = 0o640 if is_for_group else 0o600
+    descriptor, is_new = _opened(path)
     try:
         found = os.fstat(descriptor)
         if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != wanted:
             os.fchmod(descriptor, wanted)
+        if is_new and os.geteuid() == 0 != folder.st_uid:
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
     finally:
         os.close(descriptor)
 
@@ -385,6 +391,14 @@ def moment(stored: float) -> datetime:
         return datetime.fromtimestamp(stored, UTC)
     except (OverflowError, ValueError, OSError, TypeError):
         return datetime.fromtimestamp(0, UTC)
+
+
+def _opened(path: Path) -> tuple[int, bool]:
+    """The file, and whether it is new. One that was there may be a link to a file of root's."""
+    try:
+        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), True
+    except FileExistsError:
+        return os.open(path, os.O_CREAT | os.O_RDWR, 0o600), False
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ An episode is a row, so that a restart neither repeats nor forgets it. Keys: `lo
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,17 +41,9 @@ class Episodes:
         self._outbox = outbox
 
     def open(self) -> tuple[Episode, ...]:
-        """What lasts, the oldest first."""
+        """What lasts, the oldest first; a row that can't be read is left out, and forgotten by `forget_all_but`."""
         found = self._database.all("SELECT * FROM fault ORDER BY began, key")
-        return tuple(
-            Episode(
-                key=row["key"],
-                fault=rows.fault_in(json.loads(row["fault"])),
-                began=datetime.fromtimestamp(row["began"], UTC),
-                told=datetime.fromtimestamp(row["told"], UTC),
-            )
-            for row in found
-        )
+        return tuple(episode for row in found if (episode := _episode(row)))
 
     def begin(
         self,
@@ -90,11 +83,17 @@ class Episodes:
             self._database.change("DELETE FROM fault WHERE key = ?", key)
             for episode in ended:
                 self._tell(episode, Stage.OVER, audience, now, hold_until)
-        return bool(ended)
+        return True
 
     def forget_all_but(self, keys: Collection[str]) -> list[str]:
-        """End without a word what left the configuration; the keys of what was forgotten."""
-        gone = [episode.key for episode in self.open() if episode.key not in keys]
+        """End without a word what left the configuration or can't be read; the keys of what was forgotten.
+
+        What still is there begins anew.
+        """
+        kept = {episode.key for episode in self.open() if episode.key in keys}
+        gone = [
+            row["key"] for row in self._database.all("SELECT key FROM fault ORDER BY key") if row["key"] not in kept
+        ]
         with self._database.transaction():
             for key in gone:
                 self._database.change("DELETE FROM fault WHERE key = ?", key)
@@ -137,3 +136,15 @@ class Episodes:
         names = [name for name, _ in audience if episode.key == CHANNEL + name]
         news = rows.news_out(FaultNews(episode.fault, Stage.OVER, episode.began))
         self._outbox.owe(None, news, names, now, about=episode.key)
+
+
+def _episode(row: sqlite3.Row) -> Episode | None:
+    try:
+        return Episode(
+            key=row["key"],
+            fault=rows.fault_in(json.loads(row["fault"])),
+            began=datetime.fromtimestamp(row["began"], UTC),
+            told=datetime.fromtimestamp(row["told"], UTC),
+        )
+    except rows.ODD:
+        return None

@@ -119,8 +119,11 @@ class Fares:
 def _last(channel: sqlite3.Row) -> Outcome | None:
     if channel["failed_at"] is None:
         return None
-    cause = Cause(channel["cause"]) if channel["cause"] else None
-    return Outcome(Result(channel["outcome"]), channel["why"], cause=cause)
+    try:
+        cause = Cause(channel["cause"]) if channel["cause"] else None
+        return Outcome(Result(channel["outcome"]), channel["why"], cause=cause)
+    except ValueError:
+        return None  # of a later mailwatch
 
 
 def _month(now: datetime) -> str:

@@ -52,15 +52,18 @@ def is_journal() -> bool:
 
 
 def _write(priority: int, event: str, **values: object) -> None:
-    """One line an event, with its priority in front (sd-daemon(3)) where it harms no reader."""
-    if _is_muted.is_set():
+    """One line an event, with its priority in front (sd-daemon(3)) where it harms no reader.
+
+    Never raises where nobody takes it (no stderr, a full disk, a reader that is gone): a log must not end a worker.
+    """
+    if _is_muted.is_set() or sys.stderr is None:
         return
-    if _is_json.is_set():
-        line, is_marked = _object(priority, event, values), is_journal()
-    else:
-        line = " ".join([event, *(f"{name}={_escape(value)}" for name, value in values.items())])
-        is_marked = not sys.stderr.isatty()
-    with _lock:
+    with _lock, contextlib.suppress(OSError, ValueError):
+        if _is_json.is_set():
+            line, is_marked = _object(priority, event, values), is_journal()
+        else:
+            line = " ".join([event, *(f"{name}={_escape(value)}" for name, value in values.items())])
+            is_marked = not sys.stderr.isatty()
         # This is the one place that writes the log.
         print(f"<{priority}>{line}" if is_marked else line, file=sys.stderr, flush=True)  # noqa: T201
 
@@ -150,7 +153,8 @@ def request_done(account: str, folder: str, order_id: str) -> None:
 
 
 def set_aside(account: str, folder: str, uid: int) -> None:
-    """A mail was begun three times and never read to its end: told as unreadable, and left alone from here on."""
+    """Reading a mail failed three times by itself, or was begun twelve times and never ended: told as unreadable, and
+    left alone from here on."""
     _write(_ERROR, "set_aside", account=account, folder=folder, uid=uid)
 
 

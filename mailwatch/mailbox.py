@@ -81,6 +81,8 @@ _CODE = re.compile(r"\[([A-Z][A-Z-]*)")
 _PASSING_CODES = {"UNAVAILABLE", "LIMIT", "INUSE", "SERVERBUG", "OVERQUOTA"}
 _LASTING_CODES = {"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "NONEXISTENT", "NOPERM"}
 _TOO_MANY = re.compile(r"too many|simultaneous|throttl|try again later|temporar|backoff time", re.IGNORECASE)
+# imapclient's words around a NO, imaplib's around a BAD, and ours.
+_NO_OR_BAD = re.compile(r"(?:[\w ]+ (?:failed:|command error: BAD)|IDLE was refused:) ")
 _UNREADABLE = "an answer that can't be read"
 _IDENTITY = ["INTERNALDATE", "RFC822.SIZE"]
 _HEADER = f"BODY.PEEK[HEADER]<0.{MAX_HEADLINE}>"
@@ -313,7 +315,7 @@ def log_in(server: Server) -> Client:
 
 
 def _log_in(server: Server, made: Connection) -> Client:
-    with _surprises_lose():
+    with _surprises_lose(server.password):
         client = Client(server.host, made)
         made.allow(COMMAND_SECONDS)
         try:
@@ -324,7 +326,7 @@ def _log_in(server: Server, made: Connection) -> Client:
         except UnicodeEncodeError:
             raise LoginRefused("mailbox.login_not_ascii", host=server.host) from None
         except imaplib.IMAP4.error as fault:
-            raise _refusal(server, _words(fault)) from None
+            raise _refusal(server, _words(fault, server.password)) from None
         made.allow(COMMAND_SECONDS)
         client.load_capabilities()
     return client
@@ -449,15 +451,15 @@ def _by_usual_name(names: list[str]) -> str | None:
 
 
 @contextlib.contextmanager
-def _surprises_lose() -> Iterator[None]:
-    """Every surprise ends the connection as one error: after it the stream may be out of step."""
+def _surprises_lose(password: Secret | None = None) -> Iterator[None]:
+    """Every surprise ends the connection as one error: after it the stream may be out of step.
+
+    `password`: the one that is sent meanwhile, which a server may quote.
+    """
     try:
         yield
-    except ProtocolError:
-        # Its words quote the answer, and so a mail.
-        raise Unreachable("mailbox.lost", why=_UNREADABLE) from None
     except (OSError, imaplib.IMAP4.error) as fault:
-        raise Unreachable("mailbox.lost", wait_seconds=_back_off(fault), why=_words(fault)) from None
+        raise Unreachable("mailbox.lost", wait_seconds=_back_off(fault), why=_words(fault, password)) from None
     except _SURPRISES as fault:
         raise Unreachable("mailbox.lost", why=f"{_UNREADABLE} ({type(fault).__name__})") from None
 
@@ -468,14 +470,35 @@ def _back_off(said: BaseException | str) -> float:
     return min(float(asked[1]) / 1000, LONGEST_BACK_OFF) if asked else 0.0
 
 
-def _words(fault: BaseException) -> str:
-    """The server's or system's own words, short; never those of an answer that may hold a mail's."""
-    if "unexpected response" in str(fault):
-        return _UNREADABLE
+def _words(fault: BaseException, password: Secret | None = None) -> str:
+    """The server's or system's own words, short. Of imaplib's and imapclient's only the text of a NO, BAD or BYE: all
+    others may quote an answer, and so a mail. Of a login never the password, which a server may quote.
+    """
     text = fault.args[0] if fault.args else fault
     if isinstance(text, bytes):
-        text = text.decode("utf-8", "replace")
-    return (f"{fault}" if isinstance(fault, OSError) and not isinstance(text, str) else str(text))[:200]
+        text = text.decode("utf-8", "replace")  # the greeting, or the NO to a login
+    elif isinstance(fault, OSError) and not isinstance(text, str):
+        text = f"{fault}"
+    elif not _is_ours(fault) and not _NO_OR_BAD.match(str(text)):
+        return _UNREADABLE
+    return _without(password, str(text))[:200]
+
+
+def _is_ours(fault: BaseException) -> bool:
+    """Whether the words are the system's or our connection's; imaplib raises the latter anew, within a command."""
+    return isinstance(fault, OSError | LinkLost) or isinstance(fault.__context__, LinkLost)
+
+
+def _without(password: Secret | None, text: str) -> str:
+    """The text without the password: as it is, as IMAP quotes it, and either as Python shows it in a BAD."""
+    if password is None:
+        return text
+    plain = password.reveal()
+    forms = {plain, plain.replace("\\", "\\\\").replace('"', '\\"')}
+    forms |= {repr(form)[1:-1] for form in forms} | {form.replace("\\", "\\\\") for form in forms}
+    for form in sorted(forms - {""}, key=len, reverse=True):
+        text = text.replace(form, "***")
+    return text
 
 
 def _imap_date(day: date) -> str:

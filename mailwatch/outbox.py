@@ -28,10 +28,12 @@ PRIVATE_FOR = timedelta(hours=24)
 LAPSES_AFTER = timedelta(days=14)
 # A wall clock that jumps back must not make an alert wait for years: a row is never held for longer than this.
 _LONGEST_HOLD = timedelta(days=2)
+# SQLite fails over JSON that is none, and with it the whole query.
+_ALERT = "iif(json_valid(alert), alert, NULL)"
 # What the last of a month's quota is kept for: verified requests, and that nothing is watched any more.
 _KEPT_FOR = (
-    "(alert ->> 'kind' = 'request' AND alert ->> 'trust' = 'verified' OR alert ->> 'kind' = 'test'"
-    " OR alert ->> 'kind' = 'fault' AND alert ->> 'stage' = 'began')"
+    f"({_ALERT} ->> 'kind' = 'request' AND {_ALERT} ->> 'trust' = 'verified' OR {_ALERT} ->> 'kind' = 'test'"
+    f" OR {_ALERT} ->> 'kind' = 'fault' AND {_ALERT} ->> 'stage' = 'began' OR {_ALERT} ->> 'kind' IS NULL)"
 )
 
 
@@ -114,7 +116,7 @@ class Outbox:
 
     def due_test(self, channel: str, now: datetime) -> OutboxEntry | None:
         """A test alert that is owed: somebody looks on, so it does not wait for the channel's next attempt."""
-        query = "SELECT * FROM outbox WHERE channel = ? AND settled_at IS NULL AND alert ->> 'kind' = 'test'"
+        query = f"SELECT * FROM outbox WHERE channel = ? AND settled_at IS NULL AND {_ALERT} ->> 'kind' = 'test'"  # noqa: S608 - a constant
         row = self._database.one(query + " AND attempts = 0 LIMIT 1", channel)
         return self._entry(row, now, 0.0) if row else None
 
@@ -214,7 +216,7 @@ class Outbox:
         if any(each["channel"] not in failing and each["outcome"] != "refused" for each in copies):
             return 0
         tried = {each["channel"] for each in group}
-        kind = json.loads(row["alert"])["kind"]
+        kind = _kind(row["alert"])
         name = next((name for name, kinds in by if name not in tried and _KIND_OF.get(kind, kind) in kinds), None)
         if name is None or all(each["settled_at"] for each in group):
             return 0
@@ -257,7 +259,7 @@ class Outbox:
     def supersede(self, about: str, channels: Iterable[str], now: datetime) -> None:
         """Close the reminders of a fault that were not sent before the next one is owed; inside a transaction."""
         for name in channels:
-            which = "channel = ? AND about = ? AND alert ->> 'stage' = 'lasts'"
+            which = f"channel = ? AND about = ? AND {_ALERT} ->> 'stage' = 'lasts'"
             self._close(which, "superseded", now, name, about)
 
     def close_removed_channels(self, audience: Sequence[tuple[str, frozenset[str]]], now: datetime) -> dict[str, int]:
@@ -316,7 +318,7 @@ class Outbox:
         """What is told; of a row that a failing disk has changed, that it can't be read: it must not hold the rest."""
         try:
             return self._told(row, now, is_repeat)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        except rows.ODD:
             return FaultNews(Fault("fault.unreadable_row"), Stage.ONCE, now)
 
     def _told(self, row: sqlite3.Row, now: datetime, is_repeat: bool) -> Told:
@@ -345,8 +347,8 @@ class Outbox:
         since = (now - PRIVATE_FOR).timestamp()
         # Only the alert of a mail has a trust; a digest has a reason too, which is ours.
         rest = (
-            "settled_at IS NULL AND created_at < ? AND alert ->> 'trust' IS NOT NULL"
-            " AND coalesce(alert ->> 'reason', alert ->> 'excerpt') IS NOT NULL"
+            f"settled_at IS NULL AND created_at < ? AND {_ALERT} ->> 'trust' IS NOT NULL"
+            f" AND coalesce({_ALERT} ->> 'reason', {_ALERT} ->> 'excerpt') IS NOT NULL"
         )
         if self._database.one(f"SELECT 1 FROM outbox WHERE {rest}", since):  # noqa: S608 - a constant
             with self._database.transaction():
@@ -358,6 +360,14 @@ class Outbox:
             f"UPDATE outbox SET settled_at = ?, outcome = ?, alert = '{{}}' WHERE settled_at IS NULL AND {which}",  # noqa: S608
             *(now.timestamp(), outcome, *values),
         )
+
+
+def _kind(stored: str) -> str:
+    """The kind of a stored alert; one that can't be read is told as a fault."""
+    try:
+        return str(json.loads(stored)["kind"])
+    except rows.ODD:
+        return "fault"
 
 
 # A request that a person was told by name, not only by a number in a digest.

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from mailwatch import rows
-from mailwatch.alert import Digest, DigestRow, MorningLine
+from mailwatch.alert import Digest, DigestRow, FaultNews, MorningLine, Stage
 from mailwatch.database import Database, moment
 from mailwatch.errors import Fault
 from mailwatch.notice import Kind, Notice
@@ -83,6 +83,7 @@ class Reports:
             shown = tuple(
                 DigestRow(Kind(row["kind"]), row["order_id"], moment(row["at"]))
                 for row in list(named.values())[:_NAMED_IN_ONE]
+                if row["kind"] in set(Kind)  # one that is odd is counted
             )
             digest = Digest("unverified", len(waiting), shown, moment(oldest["at"]))
             self._outbox.owe(None, rows.news_out(digest), channels, now, hold_until=hold_until)
@@ -118,11 +119,16 @@ class Reports:
         if not self._database.one(which, account, folder):
             return False
         with self._database.transaction():
-            held = self._database.all(which, account, folder)
+            found = self._database.all(which, account, folder)
+            held = [each for row in found if (each := _held(row))]
             takers = [each for each in audience if "digest" in each[1]] or audience
             for name, kinds in takers:
-                wanted = [row for row in held if json.loads(row["alert"])["kind"] in kinds]
+                wanted = [each for each in held if each.named.kind in kinds]
                 self._owe_gathered(name, wanted, now)
+            if len(held) < len(found):
+                odd = FaultNews(Fault("fault.unreadable_row"), Stage.ONCE, now)
+                names = [name for name, kinds in audience if "fault" in kinds]
+                self._outbox.owe(None, rows.news_out(odd), names, now)
             self._database.change("DELETE FROM held WHERE account = ? AND folder = ?", account, folder)
         return True
 
@@ -135,16 +141,15 @@ class Reports:
             self.tell_gathered(row["account"], row["folder"], audience, now)
         return bool(late)
 
-    def _owe_gathered(self, channel: str, held: list[sqlite3.Row], now: datetime) -> None:
+    def _owe_gathered(self, channel: str, held: list[_Held], now: datetime) -> None:
         if not held:
             return
-        reason = held[0]["reason"]
+        reason = held[0].reason
         is_repeat = reason == "rebuilt"
         if len(held) == 1:
-            alert = json.loads(held[0]["alert"])
-            self._outbox.owe(held[0]["request"], alert, [channel], now, may_be_repeat=is_repeat)
+            self._outbox.owe(held[0].request, held[0].alert, [channel], now, may_be_repeat=is_repeat)
             return
-        shown = sorted((_digest_row(json.loads(row["alert"])) for row in held), key=lambda row: row.at, reverse=True)
+        shown = sorted((each.named for each in held), key=lambda row: row.at, reverse=True)
         for at in range(0, len(shown), _NAMED_IN_ONE):
             part = tuple(shown[at : at + _NAMED_IN_ONE])
             digest = Digest(reason, len(part), part, part[-1].at)
@@ -194,8 +199,8 @@ class Reports:
         """Owe the morning line: what was seen since the last one, and what is not well now."""
         with self._database.transaction():
             row = self._database.one("SELECT * FROM report WHERE name = 'morning'")
-            before = json.loads(row["totals"]) if row else {}
             totals = self._totals()
+            before = _totals_in(row["totals"]) if row else {}
             counts = {name: total - before.get(name, 0) for name, total in totals.items()}
             since = moment(row["at"]) if row else now
             line = MorningLine(since, **counts, open=self._outbox.open_requests(now), troubles=troubles)
@@ -225,7 +230,34 @@ class Reports:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An alert that waits for a digest, and its line there."""
+
+    reason: str
+    request: int | None
+    alert: dict[str, Any]
+    named: DigestRow
+
+
+def _held(row: sqlite3.Row) -> _Held | None:
+    """None where it can't be read."""
+    try:
+        alert = json.loads(row["alert"])
+        return _Held(row["reason"], row["request"], alert, _digest_row(alert))
+    except rows.ODD:
+        return None
+
+
 def _digest_row(alert: dict[str, Any]) -> DigestRow:
     """One line of a digest; where there is no order ID, the place of the mail."""
     place = "" if alert["order_id"] else f"{alert['account']} / {alert['folder']} / {alert['sender_domain'] or '?'}"
     return DigestRow(Kind(alert["kind"]), alert["order_id"], moment(alert["received"]), place)
+
+
+def _totals_in(stored: str) -> dict[str, Any]:
+    """The totals of the last morning; none from what is odd."""
+    try:
+        return {name: int(total) for name, total in json.loads(stored).items()}
+    except rows.ODD:
+        return {}

@@ -81,9 +81,6 @@ class Known:
     is_told: bool = True
 
 
-NOTHING = Known()
-
-
 @dataclass(frozen=True, slots=True)
 class Rollout:
     """The days in which one request may come by both routes: `start` <= day < `start + days`, in Asia/Tokyo."""

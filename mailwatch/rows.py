@@ -10,11 +10,15 @@ from typing import Any
 
 from mailwatch.alert import Alert, Digest, DigestRow, FaultNews, MorningLine, Stage, TestAlert
 from mailwatch.amazon.details import Item
+from mailwatch.catalogue import say_fault
 from mailwatch.database import Database
 from mailwatch.errors import Fault
 from mailwatch.notice import Kind, Route
 from mailwatch.request import Sighting
 from mailwatch.trust import Trust
+
+# What reading an odd value raises: of a row that a failing disk has changed, or that a later mailwatch has written.
+ODD = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def items_out(items: tuple[Item, ...]) -> str:
@@ -23,26 +27,32 @@ def items_out(items: tuple[Item, ...]) -> str:
 
 
 def items_in(stored: str) -> tuple[Item, ...]:
-    """Items from JSON."""
-    return tuple(Item(**row) for row in json.loads(stored))
+    """Items from JSON; none from what is odd: they only adorn an alert, and tell one item from another."""
+    try:
+        return tuple(Item(**row) for row in json.loads(stored))
+    except ODD:
+        return ()
 
 
 def sightings(database: Database, request: int) -> tuple[Sighting, ...]:
-    """All sightings of a request, oldest first."""
+    """All sightings of a request, oldest first; one that is odd is left out: at worst a request is told again."""
     rows = database.all("SELECT * FROM sighting WHERE request = ? ORDER BY at, id", request)
-    return tuple(_sighting(row) for row in rows)
+    return tuple(found for row in rows if (found := _sighting(row)))
 
 
-def _sighting(row: sqlite3.Row) -> Sighting:
-    return Sighting(
-        at=datetime.fromtimestamp(row["at"], UTC),
-        kind=Kind(row["kind"]),
-        trust=Trust(row["trust"]),
-        route=Route(row["route"]) if row["route"] else None,
-        items=items_in(row["items"]),
-        account=row["account"],
-        folder=row["folder"],
-    )
+def _sighting(row: sqlite3.Row) -> Sighting | None:
+    try:
+        return Sighting(
+            at=datetime.fromtimestamp(row["at"], UTC),
+            kind=Kind(row["kind"]),
+            trust=Trust(row["trust"]),
+            route=Route(row["route"]) if row["route"] else None,
+            items=items_in(row["items"]),
+            account=row["account"],
+            folder=row["folder"],
+        )
+    except ODD:
+        return None
 
 
 def fault_out(fault: Fault) -> dict[str, Any]:
@@ -52,9 +62,12 @@ def fault_out(fault: Fault) -> dict[str, Any]:
 
 
 def fault_in(stored: dict[str, Any]) -> Fault:
-    """A fault from JSON values."""
+    """A fault from JSON values. Raises one of `ODD` where it is none that we can word."""
     fields = {name: fault_in(value) if isinstance(value, dict) else value for name, value in stored["fields"].items()}
-    return Fault(stored["key"], fields)
+    fault = Fault(stored["key"], fields)
+    # A later mailwatch knows more keys, and other fields.
+    say_fault(fault, "en")
+    return fault
 
 
 def news_out(news: FaultNews | Digest | MorningLine | TestAlert) -> dict[str, Any]:

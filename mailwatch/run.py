@@ -96,7 +96,10 @@ def _until_signal(config: Config, load: Callable[[], Config], signs: VitalSigns)
 def _next_signal(signs: VitalSigns) -> int:
     """Wait for a signal; meanwhile the manager is told how the workers fare."""
     while (got := signal.sigtimedwait(_SIGNALS, look_every())) is None:
-        signs.look()
+        try:
+            signs.look()
+        except Exception as fault:  # noqa: BLE001 - what can't be shown must not end a run that works
+            log.worker_failed("vital signs", fault, look_every())
     return got.si_signo
 
 

@@ -301,7 +301,7 @@ class Store:
             self._insert_sighting(number, kept, reading, Decision(Action.QUIET, "handled"))
             self._database.change("UPDATE request SET state = 'done' WHERE id = ?", number)
             return True
-        latest = max(sighting.at for sighting in rows.sightings(self._database, row["id"]))
+        latest = max((sighting.at for sighting in rows.sightings(self._database, row["id"])), default=_LONG_AGO)
         if State(row["state"]) is not State.OPEN or latest - reading.mail.received > rules.merge_within:
             return False
         self._database.change("UPDATE request SET state = 'done' WHERE id = ?", row["id"])

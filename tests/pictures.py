@@ -81,6 +81,7 @@ _ROWS = (
     DigestRow(Kind.POSSIBLE, None, _AT - timedelta(days=1), "shop / Junk / amazon.co.jp"),
 )
 _UNVERIFIED_ROWS = tuple(DigestRow(Kind.REQUEST, f"503-100000{n}-200000{n}", _AT) for n in (1, 2, 3))
+_REFUSED = Fault("fault.refused", {"channel": "line", "why": Fault("channel.refused")})
 _DEAD = Fault("fault.channel", {"channel": "line", "why": Fault("channel.credentials")})
 
 CASES: tuple[tuple[str, Told], ...] = (
@@ -99,6 +100,7 @@ CASES: tuple[tuple[str, Told], ...] = (
     ("監視の不調、毎朝 / … lasts", FaultNews(_LOGIN, Stage.LASTS, _AT)),
     ("監視の不調、終わり / … is over", FaultNews(_LOGIN, Stage.OVER, _AT)),
     ("監視の不調、通知先 / A dead channel, told on the others", FaultNews(_DEAD, Stage.BEGAN, _AT)),
+    ("監視の不調、拒否された知らせ / An alert that a channel refused", FaultNews(_REFUSED, Stage.BEGAN, _AT)),
     ("監視の不調、作り直した記録 / A rebuilt store", FaultNews(_REBUILT, Stage.ONCE, _AT)),
     ("まとめ、初めての見張り / The digest of a first start", Digest("first_start", 3, _ROWS, _AT)),
     ("まとめ、見られない間のもの / … of an outage", Digest("outage", 3, _ROWS, _AT)),

@@ -762,3 +762,8 @@ def test_every_connection_may_end_at_once(server: ScriptedImap) -> None:
     server.bye("maintenance")
     assert client.sock.recv(100) == b"* BYE maintenance\r\n"
     assert server.logins == 2
+
+
+def test_ports_that_are_drawn_together_are_different() -> None:
+    """Dovecot got one port for two of its services. Seen red with each drawn by itself."""
+    assert len(set(wire.free_ports(500))) == 500

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import re
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -121,3 +122,41 @@ def test_a_person_at_a_terminal_sees_no_priority(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     log.stopped("signal")
     assert capsys.readouterr().err == "stopped reason=signal\n"
+
+
+class Gone(io.StringIO):
+    """A stderr that can't be written: its reader has ended, or the disk is full."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__()
+        self._fault = fault
+
+    def write(self, _: str) -> int:
+        """Fail."""
+        raise self._fault
+
+
+def closed() -> io.StringIO:
+    """A stderr that was closed."""
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [Gone(BrokenPipeError()), Gone(OSError(28, "No space left on device")), closed(), None],
+    ids=["pipe", "disk", "closed", "none"],
+)
+@pytest.mark.parametrize("is_json", [False, True])
+def test_a_log_that_cannot_be_written_ends_nobody(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO | None, is_json: bool
+) -> None:
+    """Each worker logs what it met, and died of the log: `run` stayed up and watched nothing. Seen red without the
+    suppression, and without the look for no stderr at all."""
+    monkeypatch.setattr("sys.stderr", stream)
+    if is_json:
+        monkeypatch.setattr(log, "_is_json", threading.Event())
+        log.as_json()
+    log.stopped("signal")
+    log.worker_failed("folder", ValueError("x"), 1.0)

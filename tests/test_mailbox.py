@@ -309,6 +309,55 @@ def test_no_word_of_a_mail_stands_in_the_error_over_an_answer_that_cannot_be_rea
 
 
 @pytest.mark.parametrize(
+    "answer",
+    [
+        "* 1 FETCH (UID 1 BODY[HEADER] {{4}}\r\nabcd)\r\nCANARY\n",  # a line that ends without CR
+        "CANARY",
+        "{tag} CANARY",
+        "* 1 FETCH (UID 1 CANARY",
+        "* CANARY",
+    ],
+)
+@pytest.mark.parametrize("command", ["UID FETCH", "UID SEARCH", "EXAMINE"])
+def test_no_word_of_a_mail_stands_in_the_error_over_lines_out_of_step(
+    server: ScriptedImap, monkeypatch: pytest.MonkeyPatch, answer: str, command: str
+) -> None:
+    """imaplib said "unterminated line: b'…'". Seen red with the words of all its errors passed on but those of one."""
+    monkeypatch.setattr(mailbox, "COMMAND_SECONDS", 0.3)
+    monkeypatch.setattr(mailbox, "SEARCH_SECONDS", 0.3)
+    uid = server.deliver(mails.neighbour(1))
+
+    def work() -> None:
+        with opened(server) as box:
+            box.uids()
+            list(box.headlines([uid]))
+
+    server.script(command, misbehave.says(answer), always=True)
+    said = ""
+    try:
+        work()
+    except MailboxError as fault:
+        said = why(fault)
+    assert "CANARY" not in said
+
+
+@pytest.mark.parametrize("answer", ["{tag} NO ", "{tag} BAD ", "* BYE "])
+@pytest.mark.parametrize("command", ["EXAMINE", "UID SEARCH", "UID FETCH", "NOOP", "LOGIN", "IDLE"])
+def test_what_a_server_says_in_a_no_a_bad_or_a_bye_is_told(server: ScriptedImap, command: str, answer: str) -> None:
+    """Seen red with all words of imaplib's errors withheld, and without `_check_bye`."""
+    server.script(command, misbehave.says(answer + "closed until Monday"), always=True)
+
+    def work() -> None:
+        with opened(server) as box:
+            list(box.headlines(box.uids() or [1]))
+            box.noop()
+            box.wait_idle(0.1)
+
+    with pytest.raises(MailboxError, match="closed until Monday"):
+        work()
+
+
+@pytest.mark.parametrize(
     "internal_date", [b'"31-Dec-9999 23:59:59 -1200"', b'"01-Jan-0001 00:00:00 +1400"', b'"x"', b"NIL"]
 )
 def test_an_arrival_that_overflows_does_not_hide_the_mail_nor_the_others(
@@ -755,6 +804,27 @@ def test_the_password_is_in_no_error_that_a_failed_login_raises(server: Scripted
     ]
     assert "canary-one" not in " ".join(map(repr, chain)) + why(fault.value)
     assert "canary-one" not in repr(where(server, password="canary-one"))
+
+
+@pytest.mark.parametrize("password", ["canary-one", 'ca"nary', "ca\\nary", "ca'na\"ry\\", "canary " * 40])
+@pytest.mark.parametrize("answer", ["{tag} NO ", "{tag} BAD ", "* BYE "])
+def test_a_password_that_the_server_quotes_is_in_no_error(server: ScriptedImap, password: str, answer: str) -> None:
+    """The words go into the log, the alert and the store. Seen red with them passed on as they are, with the password
+    looked for only as it is, and with the words cut before it is looked for."""
+    server.password = password
+    quoted = password.replace("\\", "\\\\").replace('"', '\\"')
+
+    def echo(session: Session, tag: str, arguments: str) -> bool:
+        session.write(f"{answer.format(tag=tag)}{'x' * 100} LOGIN {arguments} or {password}\r\n".encode())
+        return True
+
+    server.script("LOGIN", echo)
+    with pytest.raises(MailboxError) as fault:
+        mailbox.log_in(where(server, password=password))
+    said = why(fault.value)
+    assert "***" in said
+    for form in (password, quoted, repr(quoted)[1:-1], password[:30]):
+        assert form not in said
 
 
 def test_a_limit_on_literals_does_not_refuse_what_we_ask_for_ourselves() -> None:

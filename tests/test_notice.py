@@ -17,7 +17,7 @@ from mailwatch.alert import Alert
 from mailwatch.amazon import order_id, template
 from mailwatch.amazon.details import Item
 from mailwatch.notice import Kind, Notice, Route
-from mailwatch.request import NOTHING, Rules, decide
+from mailwatch.request import Known, Rules, decide
 from mailwatch.services import Form
 from mailwatch.trust import Provider, Trust
 
@@ -228,7 +228,7 @@ def test_a_forged_mail_of_any_form_is_never_told(
     for found in read(sender, subject, body, authentication=FAIL):
         assert found.trust is Trust.FORGED
         assert not found.is_told
-        assert not decide(found, AT, NOTHING, Rules()).alerts
+        assert not decide(found, AT, Known(), Rules()).alerts
         assert found.kind in {Kind.REQUEST, Kind.IGNORED}
 
 
@@ -472,7 +472,7 @@ def test_any_bytes_give_notices_a_decision_and_a_text(raw: bytes, provider: Prov
         assert each.order_id is None or order_id.is_order_id(each.order_id)
         assert each.order_id not in each.also_mentioned
         assert each.excerpt is None or len(each.excerpt) <= 60
-        decision = decide(each, AT, NOTHING, Rules())
+        decision = decide(each, AT, Known(), Rules())
         assert each.is_told or not decision.alerts
         json.dumps([each.reason, [item.title for item in each.items]], ensure_ascii=False).encode()
         if decision.alerts:

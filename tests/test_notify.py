@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from beds.recorder import Recorder
 from beds.scripted import ScriptedImap
 from beds.wire import free_port, wait_until
 
-from mailwatch import config, notify
+from mailwatch import config, notify, run
 from mailwatch.clock import Clock
 from mailwatch.errors import Fault
 from mailwatch.health import FolderHealth, Health
@@ -237,6 +238,26 @@ def test_three_threads_that_hang_for_good_are_worth_a_new_process(
 )
 def test_the_line_says_what_a_person_wants_to_know(seen: Health | Fault | None, line: str, tmp_path: Path) -> None:
     assert vital_signs(tmp_path, seen, now=NOON + timedelta(seconds=20)).line() == line
+
+
+def test_a_look_that_fails_ends_no_run_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen red with `look` called without a guard."""
+    signs = vital_signs(tmp_path, health(NOON))
+
+    def blind() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
+        raise KeyError("no such text")
+
+    monkeypatch.setattr(signs, "look", blind)
+    monkeypatch.setattr(run, "look_every", lambda: 0.01)
+    with run._signals_wait():
+        try:
+            assert run._next_signal(signs) == signal.SIGHUP
+        finally:
+            signal.sigtimedwait({signal.SIGHUP}, 0)  # one that is left would end pytest
+    assert "worker_failed" in capsys.readouterr().err
 
 
 # ---- a process ----

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mailwatch.amazon.details import Item
 from mailwatch.notice import Kind, Notice, Route
-from mailwatch.request import NOTHING, Action, Decision, Known, Rollout, Rules, Sighting, State, decide
+from mailwatch.request import Action, Decision, Known, Rollout, Rules, Sighting, State, decide
 from mailwatch.trust import Trust
 
 ID = "249-1234567-7654321"
@@ -61,17 +61,17 @@ def test_a_copy_of_a_mail_already_seen_joins(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", [Kind.REQUEST, Kind.WISH, Kind.POSSIBLE, Kind.UNREADABLE])
 def test_a_notice_without_an_order_id_opens(kind: Kind) -> None:
-    assert action(notice(kind, order_id=None), AFTER, NOTHING) is Action.OPEN
+    assert action(notice(kind, order_id=None), AFTER, Known()) is Action.OPEN
 
 
 @pytest.mark.parametrize("kind", [Kind.POSSIBLE, Kind.UNREADABLE])
 def test_a_doubtful_notice_opens_and_joins_where_its_orders_request_is_known(kind: Kind) -> None:
-    assert action(notice(kind), AFTER, NOTHING) is Action.OPEN
+    assert action(notice(kind), AFTER, Known()) is Action.OPEN
     assert action(notice(kind), AFTER + 30 * DAY, known(seen())) is Action.JOIN
 
 
 def test_a_cancellation_of_an_order_that_nobody_asked_about_is_quiet() -> None:
-    assert action(notice(Kind.CANCELLED), AFTER, NOTHING) is Action.QUIET
+    assert action(notice(Kind.CANCELLED), AFTER, Known()) is Action.QUIET
 
 
 def test_an_unverified_cancellation_does_not_close_a_verified_request() -> None:
@@ -98,7 +98,7 @@ def test_a_cancellation_of_a_request_that_is_closed_already_is_no_alarm(state: S
 @pytest.mark.parametrize("kind", [Kind.REQUEST, Kind.WISH])
 @pytest.mark.parametrize("at", [INSIDE, AFTER])
 def test_the_first_of_its_order_opens(kind: Kind, trust: Trust, at: datetime) -> None:
-    assert action(notice(kind, trust), at, NOTHING) is Action.OPEN
+    assert action(notice(kind, trust), at, Known()) is Action.OPEN
 
 
 @pytest.mark.parametrize("gap", [timedelta(), HOUR, 30 * DAY])
@@ -279,7 +279,7 @@ def test_soon_after_it_was_done_or_cancelled_it_still_joins(state: State) -> Non
 def test_a_forged_mail_is_never_told(kind: Kind) -> None:
     """Seen red with `is_told` asking for the kind alone."""
     for order_id in (ID, None):
-        assert action(notice(kind, Trust.FORGED, order_id=order_id), AFTER, NOTHING) is Action.QUIET
+        assert action(notice(kind, Trust.FORGED, order_id=order_id), AFTER, Known()) is Action.QUIET
 
 
 # ---- what holds of every notice ----
@@ -352,7 +352,7 @@ def test_nothing_unverified_ever_tells_again_of_what_verified_mail_told(
 def test_the_first_notice_of_an_order_that_may_be_told_always_is(about: Notice, at: datetime, rules: Rules) -> None:
     """Seen red with JOIN for OPEN in `_first`."""
     if about.is_told and about.kind is not Kind.CANCELLED:
-        assert decide(about, at, NOTHING, rules).alerts
+        assert decide(about, at, Known(), rules).alerts
 
 
 @given(NOTICES, TIMES, st.lists(SIGHTINGS, min_size=1, max_size=4), st.sampled_from(State), RULE_SETS)

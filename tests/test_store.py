@@ -21,7 +21,7 @@ import pytest
 from mailwatch import database, retry
 from mailwatch.alert import Alert
 from mailwatch.amazon.details import Item
-from mailwatch.database import FILE_NAME, SCHEMA_VERSION, Database, RunLock
+from mailwatch.database import FILE_NAME, LOCK_NAME, SCHEMA_VERSION, Database, RunLock
 from mailwatch.errors import PassingError, StoreError
 from mailwatch.notice import Kind, Notice, Route
 from mailwatch.outbox import OutboxEntry
@@ -834,6 +834,39 @@ def test_one_run_at_a_time_holds_the_lock(tmp_path: Path) -> None:
     assert fault.value.fault.key == "store.locked"
     first.release()
     RunLock(tmp_path).release()
+
+
+NOBODY = 65534
+
+
+def somebodys(folder: Path) -> int:
+    """A state folder of another user's where we are root, else our own; its owner."""
+    owner = NOBODY if os.geteuid() == 0 else os.geteuid()
+    folder.mkdir(mode=0o700)
+    if owner == NOBODY:
+        os.chown(folder, NOBODY, NOBODY)
+    return owner
+
+
+def test_what_root_makes_in_a_folder_of_another_user_belongs_to_that_user(tmp_path: Path) -> None:
+    """`sudo mailwatch check --send` before the first `run` made a store and a lock that it could not write. As root
+    seen red without `fchown`; as another user it is so by itself."""
+    owner = somebodys(tmp_path / "state")
+    lock = RunLock(tmp_path / "state")
+    with closing(Store.open(tmp_path / "state")) as store, store._database.transaction():
+        store._database.change("INSERT INTO counter VALUES ('missed', 1)")
+        files = {each.name: each.stat().st_uid for each in (tmp_path / "state").iterdir()}
+    lock.release()
+    assert files == dict.fromkeys((FILE_NAME, f"{FILE_NAME}-journal", LOCK_NAME), owner)
+
+
+def test_root_gives_no_file_away_that_it_did_not_make(tmp_path: Path) -> None:
+    """The folder's owner could have any file of root's by a link. As root seen red with every file given away."""
+    somebodys(tmp_path / "state")
+    (tmp_path / "root's").touch(0o600)
+    (tmp_path / "state" / LOCK_NAME).symlink_to(tmp_path / "root's")
+    RunLock(tmp_path / "state").release()
+    assert (tmp_path / "root's").stat().st_uid == os.geteuid()
 
 
 def test_a_folder_remembers_its_last_good_search(store: Store) -> None:

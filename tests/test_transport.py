@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import io
 import logging
+import socket
 import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Self
 
 import pytest
 from beds.recorder import Answer, Recorder
-from beds.wire import free_port
+from beds.wire import Listener, free_port
 
 from mailwatch import texts, transport
 from mailwatch.alert import MorningLine
 from mailwatch.errors import Fault
 from mailwatch.secret import Secret
-from mailwatch.services import Form, Outcome, Result
+from mailwatch.services import Cause, Form, Outcome, Result
 from mailwatch.texts import Text
 from mailwatch.transport import send as sending
 
@@ -147,6 +149,115 @@ def test_one_send_does_not_colour_the_next(recorder: Recorder) -> None:
     outcomes = [send(recorder.url("/hook")) for _ in range(4)]
     assert [each.result for each in outcomes] == [Result.PASSING, Result.AMBIGUOUS, Result.ACCEPTED, Result.PERMANENT]
     assert [each.retry_after for each in outcomes] == [9.0, 0.0, 0.0, 0.0]
+
+
+# ---- mail, and what is not seen on the wire ----
+
+
+class MailServer:
+    """Takes each mail up to its last dot, and then answers as planned; None: the link is lost before the answer."""
+
+    def __init__(self, *, greeting: bytes = b"220 hello", answer: bytes | None = b"250 taken") -> None:
+        self.mails: list[bytes] = []
+        self._greeting = greeting
+        self._answer = answer
+        self._listener = Listener(self._serve)
+        self.url = f"mailto://127.0.0.1:{self._listener.port}/?from=a@example.test&to=b@example.test&mode=insecure"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection.makefile("rb") as lines:
+            connection.sendall(self._greeting + b"\r\n")
+            for line in lines:
+                if not line.upper().startswith(b"DATA"):
+                    connection.sendall(b"250 well\r\n")
+                    continue
+                connection.sendall(b"354 go on\r\n")
+                self.mails.append(b"".join(iter(lines.readline, b".\r\n")))
+                if self._answer is None:
+                    return
+                connection.sendall(self._answer + b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [(b"250 taken", Result.ACCEPTED), (b"550 no", Result.PASSING), (b"451 later", Result.PASSING)],
+)
+def test_a_mail_is_what_its_server_says(answer: bytes, result: Result) -> None:
+    """Seen red with each DATA taken for one that may have been accepted."""
+    with MailServer(answer=answer) as server:
+        assert send(server.url).result is result
+        assert len(server.mails) == 1
+
+
+def test_a_mail_whose_answer_was_lost_may_have_been_accepted() -> None:
+    """Its repeat went out without a mark. Seen red with only `requests` looked at."""
+    with MailServer(answer=None) as server:
+        assert send(server.url).result is Result.AMBIGUOUS
+        assert len(server.mails) == 1
+
+
+def test_a_mail_to_a_server_that_is_not_there_or_takes_none_was_surely_not_sent() -> None:
+    """Seen red with `smtplib` left out of what is seen."""
+    with MailServer(greeting=b"554 not now") as server:
+        assert send(server.url).result is Result.PASSING
+    assert send(f"mailto://127.0.0.1:{free_port()}/?from=a@b.test&to=b@b.test&mode=insecure").result is Result.PASSING
+
+
+def test_what_is_sent_by_a_protocol_that_is_not_seen_may_have_been_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A False, an exception and no end at all: each repeat must be marked. Seen red with `is_seen` always true."""
+    monkeypatch.setattr(sending, "DEADLINE_SECONDS", 0.3)
+    url = Secret("rsyslog://127.0.0.1/local5")
+    [plugin] = sending._apprise(url)
+
+    def crash() -> bool:
+        raise RuntimeError("in the middle")
+
+    def hang() -> bool:
+        time.sleep(1)
+        return True
+
+    for work in (lambda: False, crash, hang):
+        monkeypatch.setattr(type(plugin), "send", lambda *_, work=work, **__: work())
+        outcome = transport.sender(url)(TEXT, uuid.uuid4())
+        assert outcome.result is Result.AMBIGUOUS
+    monkeypatch.setattr(type(plugin), "send", lambda *_, **__: True)
+    assert transport.sender(url)(TEXT, uuid.uuid4()).result is Result.ACCEPTED
+
+
+@pytest.mark.parametrize("scheme", ["form", "xml"])
+def test_a_text_that_a_plugin_cannot_send_is_refused_alone(recorder: Recorder, scheme: str) -> None:
+    """It passed for a failure of the channel, and held all others for ever. Seen red without the crash looked at."""
+    url = recorder.url("/hook").replace("json://", f"{scheme}://")
+    outcome = send(url, Text("a", "b\ud800c"))
+    assert (outcome.result, outcome.cause) == (Result.REFUSED, Cause.REFUSED)
+    assert recorder.posts() == []
+    assert send(url).result is Result.ACCEPTED
+
+
+def test_a_header_with_a_letter_that_it_cannot_hold_is_refused_before_a_byte_is_sent(recorder: Recorder) -> None:
+    """Seen red with it taken for sent."""
+    assert send(recorder.url("/hook") + "?+X-Name=%E3%81%82").result is Result.REFUSED
+    assert recorder.posts() == []
+
+
+def test_a_plugin_that_breaks_over_a_lost_connection_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came of the request counts. Seen red with every crash taken for a refusal."""
+    url = Secret(f"json://127.0.0.1:{free_port()}/hook")
+    [plugin] = sending._apprise(url)
+    plain = type(plugin).send
+
+    def crash(*arguments: object, **options: object) -> bool:
+        plain(*arguments, **options)
+        raise KeyError("afterwards")
+
+    monkeypatch.setattr(type(plugin), "send", crash)
+    assert transport.sender(url)(TEXT, uuid.uuid4()).result is Result.PASSING
 
 
 # ---- what arrives ----

@@ -1054,3 +1054,58 @@ def test_stop_ends_workers_whose_server_is_mute_in_time_and_says_so(
     for thread in running._threads:
         thread.join(5)
     assert not any(thread.is_alive() for thread in running._threads)
+
+
+# ---- workers that meet a second fault ----
+
+
+class BreaksOnce(Clock):
+    """The first wait of each worker breaks, where no worker meets it: in its own `except` or behind it."""
+
+    def __init__(self) -> None:
+        self.broken: set[str] = set()
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Break once in each thread."""
+        name = threading.current_thread().name
+        if name not in self.broken:
+            self.broken.add(name)
+            raise OverflowError("timestamp too large to convert to C _PyTime_t")
+        return super().wait(event, seconds)
+
+
+def test_no_fault_beside_the_one_that_it_deals_with_ends_a_worker(
+    server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process stayed up with dead threads. Seen red with `worker.run` as the thread's target."""
+    monkeypatch.setattr(loop, "_AGAIN_SECONDS", 0.05)
+    told, clock = Told(), BreaksOnce()
+    made = configured(tmp_path)
+    beats: list[Secret] = []
+
+    def ping(url: Secret) -> Outcome:
+        beats.append(url)
+        return Outcome(Result.ACCEPTED)
+
+    made = replace(made, heartbeat=config.Heartbeat(Secret("http://127.0.0.1/"), timedelta(seconds=0.05)))
+    server.script("LOGIN", misbehave.closes())  # so that the folder has something to wait for
+    running = Watch(made, server_of(server), told.of, clock, ping=ping)
+    running.start()
+    try:
+        wait_until(lambda: len(clock.broken) == len(running.workers), what="a wait of each worker")
+        server.deliver(mails.by_notification(ONE))
+        told.wait_for(ONE)
+        wait_until(lambda: all(thread.is_alive() for thread in running._threads) and len(beats) > 2, what="life")
+    finally:
+        assert running.stop()
+
+
+@pytest.mark.parametrize("milliseconds", ["99999999999999999999", "31536000000"])
+def test_a_server_that_asks_for_years_is_asked_again_in_an_hour(
+    server: ScriptedImap, tmp_path: Path, milliseconds: str
+) -> None:
+    """The longer one ended the folder's thread (OverflowError). Seen red with the number obeyed as it is."""
+    server.script("LOGIN", misbehave.refuse_login(f"Suggested Backoff Time: {milliseconds} milliseconds"), always=True)
+    made, clock, signals = configured(tmp_path), FastClock(3), Signals()
+    FolderWorker(made, made.accounts[0], "INBOX", server_of(server), signals, clock).run()
+    assert clock.waits == [3600.0] * 3

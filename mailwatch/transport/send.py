@@ -101,13 +101,29 @@ def _notify(url: Secret, text: Text, key: uuid.UUID, exchange: wire.Exchange) ->
     if not notifier:
         return Outcome(Result.PERMANENT, "apprise does not take this URL", cause=Cause.UNUSABLE)
     exchange.amend = lambda request: service.amend(request, text.whole, key)
+    exchange.was_sent = not all(wire.is_seen(plugin) for plugin in notifier)
+    for plugin in notifier:
+        plugin.notify = _noted(plugin.notify, exchange)
     body, title = (text.body, text.title) if service.form is Form.CHAT else (text.whole, "")
     with wire.observed(exchange):
         accepted = notifier.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT)
     if exchange.answer is not None:
         return service.read(exchange.answer)
-    # No request of `requests` was seen: mail and other protocols, where apprise's word is all there is.
+    # Mail and other protocols, where apprise's word is all there is.
     return Outcome(Result.ACCEPTED) if accepted else exchange.failed()
+
+
+def _noted(plain: Callable[..., bool], exchange: wire.Exchange) -> Callable[..., bool]:
+    """apprise catches what a plugin raises, and says no more than that it failed."""
+
+    def notify(**kwargs: Any) -> bool:
+        try:
+            return plain(**kwargs)
+        except Exception as fault:
+            exchange.crash = type(fault).__name__
+            raise
+
+    return notify
 
 
 def _get(url: Secret, exchange: wire.Exchange) -> Outcome:

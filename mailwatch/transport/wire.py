@@ -1,6 +1,7 @@
 """What a send shows on the wire: apprise reports only True or False, no status, no Retry-After and no body.
 
-`requests.adapters.HTTPAdapter.send` is wrapped once; a send notes in a context variable what it wants to see.
+`requests.adapters.HTTPAdapter.send` and `smtplib.SMTP.data` are wrapped once; a send notes in a context variable what
+it wants to see. What a plugin sends by any other way is not seen: it may always have been accepted.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import json
+import smtplib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,13 +26,15 @@ _LONGEST_WAIT = 86_400.0
 
 @dataclass(slots=True)
 class Exchange:
-    """One send on the wire: how to amend its request, and what came of it. `seconds`: for the whole answer."""
+    """One send on the wire: how to amend its request, and what came of it. `seconds`: for the whole answer;
+    `was_sent`: it may have been; `crash`: what the plugin itself raised."""
 
     seconds: float
     amend: Callable[[Request], None] = lambda _: None
     answer: Answer | None = None
     was_sent: bool = False
     why: str = ""
+    crash: str = ""
     cause: Cause = Cause.NETWORK
     began: float = field(default_factory=time.monotonic)
 
@@ -39,7 +44,10 @@ class Exchange:
 
     def failed(self) -> Outcome:
         """The outcome where no answer came."""
-        return Outcome(self.unanswered(), self.why or "not sent", cause=self.cause)
+        if self.crash and not self.why and not self.was_sent:
+            # The text itself is what the plugin can't send: another one may go.
+            return Outcome(Result.REFUSED, self.crash, cause=Cause.REFUSED)
+        return Outcome(self.unanswered(), self.why or ("no answer" if self.was_sent else "not sent"), cause=self.cause)
 
 
 _current: contextvars.ContextVar[Exchange | None] = contextvars.ContextVar("exchange", default=None)
@@ -48,7 +56,7 @@ _current: contextvars.ContextVar[Exchange | None] = contextvars.ContextVar("exch
 @contextlib.contextmanager
 def observed(exchange: Exchange) -> Iterator[None]:
     """Note in `exchange` what `requests` sends and gets inside; of several requests the last counts."""
-    _wrap_requests()
+    _wrap()
     token = _current.set(exchange)
     try:
         yield
@@ -56,16 +64,40 @@ def observed(exchange: Exchange) -> Iterator[None]:
         _current.reset(token)
 
 
+def is_seen(plugin: Any) -> bool:
+    """Whether what the plugin sends is seen here: apprise's import `requests` or `smtplib` where they use it."""
+    modules = [sys.modules[kind.__module__] for kind in type(plugin).__mro__]
+    return any(hasattr(module, name) for module in modules for name in ("requests", "smtplib"))
+
+
 _wrapping = threading.Lock()
 
 
-def _wrap_requests() -> None:
+def _wrap() -> None:
     with _wrapping:
-        _wrap_once()
+        _wrap_requests()
+        _wrap_smtp()
 
 
 @cache
-def _wrap_once() -> None:
+def _wrap_smtp() -> None:
+    """A mail can only be accepted by the answer to DATA."""
+    plain: Callable[..., tuple[int, bytes]] = smtplib.SMTP.data
+
+    def data(session: smtplib.SMTP, mail: Any) -> tuple[int, bytes]:
+        exchange = _current.get()
+        if exchange is None:
+            return plain(session, mail)
+        before, exchange.was_sent = exchange.was_sent, True
+        code, words = plain(session, mail)
+        exchange.was_sent = before or 200 <= code < 300
+        return code, words
+
+    smtplib.SMTP.data = data  # type: ignore[method-assign, assignment]
+
+
+@cache
+def _wrap_requests() -> None:
     import requests
 
     plain: Callable[..., Any] = requests.adapters.HTTPAdapter.send
@@ -80,6 +112,10 @@ def _wrap_once() -> None:
             response = plain(adapter, request, *args, **{**kwargs, "stream": True})
         except requests.exceptions.RequestException as fault:
             _note(exchange, fault)
+            raise
+        except UnicodeError:
+            # Of a header or a body that has no such letter, before its first byte.
+            exchange.was_sent = False
             raise
         exchange.answer = Answer(response.status_code, _read(exchange, response), _seconds(response))
         return response

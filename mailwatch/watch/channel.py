@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailwatch import log, retry, texts
-from mailwatch.alert import Alert, TestAlert
+from mailwatch.alert import Alert, FaultNews, Stage, TestAlert
 from mailwatch.clock import Clock
 from mailwatch.config import Channel, Config, audience
 from mailwatch.episode import CHANNEL, REFUSED
 from mailwatch.errors import Fault, StoreError
 from mailwatch.outbox import OutboxEntry
+from mailwatch.rows import ODD
 from mailwatch.services import Cause, Outcome, Result
 from mailwatch.store import Store
+from mailwatch.texts import Text
 from mailwatch.transport import Sender
 from mailwatch.watch.signals import Progress, SenderOf, Signals, why
 
@@ -143,7 +145,7 @@ def deliver(
 ) -> Delivered:
     """Try once; its outcome is on disk, and what it means for the channel's episode."""
     watch, told_to = config.watch, audience(config.channels, besides=channel.name)
-    text = texts.word(entry.told, channel.service.form, watch.language, watch.time_zone)
+    text = _worded(entry, config, channel, clock)
     if not store.outbox.begin_attempt(entry, clock.now()):
         # Another channel that stands in was quicker.
         return Delivered(Outcome(Result.ACCEPTED, "told elsewhere"))
@@ -168,6 +170,18 @@ def deliver(
     if is_new:
         log.fault_began(key, outcome.why)
     return Delivered(outcome, delay, is_news=is_new)
+
+
+def _worded(entry: OutboxEntry, config: Config, channel: Channel, clock: Clock) -> Text:
+    """The text of an entry; of one that has no text here, as after a downgrade, that it can't be read: it must not hold
+    the rest."""
+    watch, form = config.watch, channel.service.form
+    try:
+        return texts.word(entry.told, form, watch.language, watch.time_zone)
+    except ODD as fault:
+        log.worker_failed(f"channel/{channel.name}", fault, 0.0)
+        odd = FaultNews(Fault("fault.unreadable_row"), Stage.ONCE, clock.now(), entry.is_unsure)
+        return texts.word(odd, form, watch.language, watch.time_zone)
 
 
 def _begins(outcome: Outcome, entry: OutboxEntry) -> str | None:

@@ -20,6 +20,7 @@ from mailwatch.watch.signals import Progress, SenderOf, ServerOf, Signals
 
 STOP_SECONDS = 4.0
 _START_SECONDS = 60.0
+_AGAIN_SECONDS = 10.0
 
 
 class Worker(Protocol):
@@ -114,10 +115,21 @@ class Watch:
     def _run(self, worker: Worker) -> None:
         worker.progress.expect(_START_SECONDS)
         self._threads = [thread for thread in self._threads if thread.is_alive()]
-        thread = threading.Thread(target=worker.run, name=worker.name, daemon=True)
+        thread = threading.Thread(target=self._keep_at_work, args=(worker,), name=worker.name, daemon=True)
         self._thread_of[worker.name] = thread
         self._threads.append(thread)
         thread.start()
+
+    def _keep_at_work(self, worker: Worker) -> None:
+        """Each worker meets its own faults; one that it meets while it deals with another must not end its thread."""
+        while True:
+            try:
+                worker.run()
+                return
+            except Exception as fault:  # noqa: BLE001 - as the worker's own: a worker never dies
+                worker.progress.rest(_AGAIN_SECONDS)
+                log.worker_failed(worker.name, fault, _AGAIN_SECONDS)
+                self.signals.stop.wait(_AGAIN_SECONDS)
 
     def stop(self, seconds: float | None = None) -> bool:
         """End every worker within `seconds` (`STOP_SECONDS`); whether all did. A send cut short is repeated later."""

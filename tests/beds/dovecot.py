@@ -31,7 +31,7 @@ from typing import Self
 
 from . import certificates
 from .imap_text import mailbox_name, quoted
-from .wire import HOST, free_port, wait_until
+from .wire import HOST, free_ports, wait_until
 
 USER, PASSWORD = "seller@example.test", "pass-one"
 SECOND_USER, SECOND_PASSWORD = "second@example.test", "pass-two"
@@ -144,7 +144,7 @@ class Dovecot:
     ) -> None:
         self._folder = _own_folder(folder)
         self.home = Path(self._folder.name)
-        self.port, self.tls_port, self.lmtp_port = free_port(), free_port(), free_port()
+        self.port, self.tls_port, self.lmtp_port = free_ports(3)
         self.ca_file = certificates.make(self.home, certificate)
         self._process: subprocess.Popen[bytes] | None = None
         self._lay_out()

@@ -1,4 +1,4 @@
-"""What the beds share about sockets and waiting: `wait_until`, `free_port`, `reset`, `hang_up` and `Listener`."""
+"""What the beds share about sockets and waiting: `wait_until`, `free_port(s)`, `reset`, `hang_up` and `Listener`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,16 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0, what: str
 
 def free_port() -> int:
     """A loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """So many, all different: one that is free again may be drawn again."""
+    with contextlib.ExitStack() as kept:
+        probes = [kept.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def reset(connection: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""R15: 10,000 mails after three days away. See README-soak.md here.
+"""R15: 10,000 mails after three days away. See README.md here.
 
 PYTHONPATH=tests python -m endurance.backlog [--short] [--amazon SHARE]
 """

@@ -1,4 +1,4 @@
-"""L13: mails, lost connections and failing channels for as long as wished. See README-soak.md here.
+"""L13: mails, lost connections and failing channels for as long as wished. See README.md here.
 
 PYTHONPATH=tests python -m endurance.soak [--short] [--minutes N]
 """
