@@ -12,8 +12,6 @@ _RECONNECTS_AT_FIRST = 22
 _RECONNECT_GROWTH = 1.5
 # A server that takes no login just now is not asked again at once.
 BUSY_LEAST = 60.0
-# A server may ask for years. One login an hour blocks nobody (as after refusals), and a day would be a day unwatched.
-LONGEST_ASKED = 3600.0
 # A disk that has room again must be noticed soon; asking it costs nobody anything.
 STORE_CAP = 20.0
 FOLDER_MISSING = 300.0

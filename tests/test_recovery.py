@@ -346,6 +346,27 @@ def test_after_an_outage_the_newest_twenty_are_told_singly_newest_first_and_the_
     assert len(told.texts) == 21
 
 
+def test_what_amazon_cancelled_while_we_were_away_is_not_left_open(server: ScriptedImap, tmp_path: Path) -> None:
+    """A backlog is read newest first. Seen red with the cancellation recorded before there was a request."""
+    made = configured(tmp_path)
+    with watching(made, server, Told()) as running:
+        all_watching(running)
+    with closing(sqlite3.connect(made.watch.state_dir / database.FILE_NAME)) as connection:
+        connection.execute("UPDATE folder SET last_good_search = last_good_search - 3600")
+        connection.commit()
+    now = datetime.now(UTC)
+    server.deliver(mails.by_notification(ONE), when=now - timedelta(minutes=50))
+    cancelled = mails.mail(
+        "Amazon <seller-notification@amazon.co.jp>",
+        f"注文がキャンセルされました（注文番号：{ONE}）",
+        f"注文番号：{ONE}\nご注文はキャンセルされました。\n",
+    )
+    server.deliver(cancelled, when=now - timedelta(minutes=20))
+    with watching(made, server, Told()) as running:
+        all_watching(running)
+        assert rows(tmp_path, "SELECT state FROM request") == [("cancelled",)]
+
+
 # ---- a damaged or lost store ----
 
 

@@ -132,7 +132,7 @@ class FolderWorker:
             }
             self._began_fault(self._folder_key, Fault("fault.folder", missing))
         else:
-            least = min(fault.wait_seconds, retry.LONGEST_ASKED) if isinstance(fault, Unreachable) else 0.0
+            least = fault.wait_seconds if isinstance(fault, Unreachable) else 0.0
             if fault.fault.key == "mailbox.busy":
                 least = max(least, retry.BUSY_LEAST)
             delay = max(delay, least)

@@ -11,6 +11,7 @@ from mailwatch import log, mailbox, message, notice
 from mailwatch.amazon import sender
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Config, audience
+from mailwatch.database import moment
 from mailwatch.errors import MailwatchError, Unreachable
 from mailwatch.fetched import Headline
 from mailwatch.mailbox import Mailbox
@@ -99,6 +100,7 @@ class Search:
         self.lasting = Lasting()
         self._is_first = False
         self._is_backlog = False
+        self._cancellations: list[tuple[Headline, Reading]] = []
         self.reading: MailIdentity | None = None
 
     def go(self) -> None:
@@ -190,7 +192,7 @@ class Search:
     def _newest(self) -> datetime:
         """When the newest known mail arrived: where that is to come our clock was set back, which makes no mail new."""
         received = max((at for at, _ in self._seen[max(self._seen)]), default=0) if self._seen else 0
-        return datetime.fromtimestamp(received, UTC)
+        return moment(received)
 
     def _confirmed(self, listed: Sequence[int]) -> set[int]:
         """Of the listed UIDs those with arrival and size as recorded; any other is another mail under an old UID.
@@ -221,6 +223,10 @@ class Search:
         for at in range(0, len(others), lasting.piece):
             self._fetch_piece(others[at : at + lasting.piece])
         lasting.piece = mailbox.PIECE
+        # Newest first, a cancellation would come before the request that it ends.
+        ended, self._cancellations = self._cancellations, []
+        for headline, reading in ended:
+            self._record(headline, reading)
         for uid in due:
             self._fetch_doubtful(uid)
 
@@ -309,6 +315,8 @@ class Search:
         reading = Reading(self._recorded(headline), self._account.seller, found.content_key(), notices)
         if self._mailbox.watched_as == self._account.done_folder:
             self._handled(headline, reading)
+        elif self._is_backlog and all(each.kind is notice.Kind.CANCELLED for each in notices):
+            self._cancellations.append((headline, reading))
         else:
             self._record(headline, reading)
 
