@@ -173,6 +173,16 @@ def test_a_mail_that_is_listed_and_never_shown_is_told_once_and_holds_no_other(
     assert told.orders() == Counter([TWO, NO_ORDER, THREE])
 
 
+def test_at_a_first_start_the_digest_of_the_others_does_not_wait_for_it(server: ScriptedImap, tmp_path: Path) -> None:
+    """Seen red with the digest told by a good search only: three minutes later."""
+    server.deliver(mails.by_notification(ONE))
+    server.deliver(mails.by_notification(TWO))
+    server.script("UID FETCH", hangs_up_over(1), always=True)
+    told = Told()
+    with watching(configured(tmp_path), server, told):
+        told.wait_for(TWO)
+
+
 def test_two_mails_that_end_every_connection_hold_neither_each_other_nor_the_rest(
     server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,8 +115,7 @@ class Search:
         else:
             unseen = self._newly_listed()
         self._fetch(unseen[::-1] if self._is_backlog else unseen)
-        if not self.lasting.doubtful:
-            self._finish()
+        self._finish()
 
     @property
     def seconds_to_next(self) -> float:
@@ -129,9 +128,10 @@ class Search:
         return self._relist_at - self._clock.monotonic()
 
     def _finish(self) -> None:
-        """A good search: noted, and what was gathered in it is told."""
+        """A good search is noted; what was gathered is told at once, also where a listed mail did not come."""
         now, where = self._clock.now(), (self._account.name, self._mailbox.folder)
-        self._store.good_search(*where, now)
+        if not self.lasting.doubtful:
+            self._store.good_search(*where, now)
         if self._store.reports.tell_gathered(*where, self._channels, now):
             self._signals.wake_channels()
 
