@@ -74,6 +74,11 @@ def by_notification(order: str, *, verified: bool = True) -> bytes:
     )
 
 
+def as_html(plain: bytes) -> bytes:
+    """The same mail with its text as HTML."""
+    return plain.replace(b"text/plain", b"text/html")
+
+
 def wish(order: str, words: str = "すみません、キャンセルできますか。", *, verified: bool = True) -> bytes:
     """A buyer who asks in an ordinary message."""
     text = (

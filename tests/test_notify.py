@@ -349,7 +349,10 @@ def test_a_healthy_run_says_so_and_feeds_the_watchdog(tmp_path: Path, manager: M
 
 @pytest.mark.parametrize(
     ("where", "how"),
-    [("parse", "sleeps"), ("parse", "holds"), ("send", "sleeps"), ("oversight", "sleeps"), ("commit", "sleeps")],
+    [
+        *[("imapclient", "sleeps"), ("mail-parser", "sleeps"), ("bs4", "sleeps"), ("parse", "sleeps")],
+        *[("send", "sleeps"), ("oversight", "sleeps"), ("commit", "sleeps"), ("parse", "holds")],
+    ],
 )
 def test_the_watchdog_is_not_fed_while_something_hangs(
     where: str, how: str, tmp_path: Path, manager: Manager, server: ScriptedImap
@@ -360,7 +363,7 @@ def test_the_watchdog_is_not_fed_while_something_hangs(
         running(tmp_path, manager, server.port, recorder.url("/slack"), str(HANGING), where, how),
     ):
         manager.wait_for("READY=1")
-        server.deliver(mails.by_notification(mails.order_id(1)))
+        server.deliver(mails.as_html(mails.by_notification(mails.order_id(1))))
         wait_until(lambda: "planted" in log_of(tmp_path), 20, "the hang")
         time.sleep(2 * PERIOD)
         assert manager.fed_within(8 * PERIOD) == 0

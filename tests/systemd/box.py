@@ -36,7 +36,11 @@ from mailwatch.service import program  # noqa: E402
 
 BOX = "systemd-box"
 DROP_IN = "/etc/systemd/system/mailwatch.service.d/try.conf"
-HANGS = [("parse", "sleeps"), ("send", "sleeps"), ("oversight", "sleeps"), ("commit", "sleeps"), ("parse", "holds")]
+HANGS = [
+    *[(library, "sleeps") for library in ("imapclient", "mail-parser", "bs4")],
+    *[(step, "sleeps") for step in ("parse", "send", "oversight", "commit")],
+    ("parse", "holds"),
+]
 
 
 class Box:
@@ -340,7 +344,8 @@ def try_hang(box: Box, claims: Claims, server: Dovecot, what: str, how: str) -> 
         seen = len(box.journal())
         box.out("systemctl", "restart", "mailwatch")
         time.sleep(1.5)
-        server.deliver(mails.by_notification(mails.order_id(random.randrange(1000, 9000))))  # noqa: S311
+        request = mails.by_notification(mails.order_id(random.randrange(1000, 9000)))  # noqa: S311
+        server.deliver(mails.as_html(request))
         until(lambda: "Watchdog timeout" in box.journal()[seen:], 60)
         took = seconds_between(box.journal()[seen:], "planted: ", "Watchdog timeout")
         claims.check(f"hang in {what}, which {how}: the watchdog ends it", took < 10, f"{took:.1f} s after the hang")

@@ -1,6 +1,7 @@
 """The real program with a hang planted in it: `python hanging.py WHERE HOW MAILWATCH-ARGUMENTS`.
 
-WHERE: parse, send, oversight, commit. HOW: `sleeps`, or `holds` the GIL, so that no other thread of Python moves.
+WHERE: a key of `PLACES`: calls of the libraries, and steps of ours around SQLite and apprise.
+HOW: `sleeps`, or `holds` the GIL, so that no other thread of Python moves.
 It is one file that imports nothing of the tests, for it is also copied into a box with a real systemd.
 """
 
@@ -11,12 +12,18 @@ import sys
 import time
 from typing import Any, NoReturn
 
+import imapclient
+import mailparser
+
 import mailwatch.cli
-from mailwatch import notice, transport
+from mailwatch import html_text, notice, transport
 from mailwatch.store import Store
 from mailwatch.watch.oversight import Oversight
 
 PLACES: dict[str, tuple[Any, str]] = {
+    "imapclient": (imapclient.IMAPClient, "fetch"),
+    "mail-parser": (mailparser, "parse_from_bytes"),
+    "bs4": (html_text, "BeautifulSoup"),
     "parse": (notice, "read"),
     "send": (transport, "sender"),
     "oversight": (Oversight, "look"),
