@@ -40,7 +40,7 @@ def test_a_half_open_line_is_noticed_and_its_mail_is_told_when_it_is_back(tmp_pa
     """Nothing closes, nothing answers. Planted fault: DONE is not waited for: never noticed, red."""
     with Dovecot() as server, Tap(server.port) as tap, Recorder() as recorder:
         start = around_now()
-        with watcher(tmp_path, tap.port, recorder, merge="72h", start=start, days=14, idle_seconds=IDLE):
+        with watcher(tmp_path, tap.port, recorder, merge="72h", start=start, idle_seconds=IDLE):
             tap.wait_for("IDLE", count=2)
             tap.stall()
             began = time.monotonic()
@@ -56,7 +56,7 @@ def test_a_server_that_is_killed_in_idle_is_reconnected_within_ten_seconds(tmp_p
     """Planted fault: the first reconnect waits 15 s: red."""
     with Dovecot() as server, Recorder() as recorder:
         start = around_now()
-        with watcher(tmp_path, server.port, recorder, merge="72h", start=start, days=14, idle_seconds=IDLE):
+        with watcher(tmp_path, server.port, recorder, merge="72h", start=start, idle_seconds=IDLE):
             wait_until(lambda: (tmp_path / "run.log").read_text().count("connected ") >= 2, 20, "both watched")
             server.deliver(mails.by_notification(ONE))
             recorder.wait_for(1, 20, "/requests")
