@@ -1,6 +1,6 @@
 """One watched folder on an IMAP server: the mails that are new, fetched in stages, and the wait for more.
 
-The only user of imapclient, over `connection`. It changes nothing: EXAMINE and BODY.PEEK only. Only integers, dates
+The user of imapclient, over `connection`; what its surprises mean is in `server_fault`. It changes nothing: EXAMINE and BODY.PEEK only. Only integers, dates
 and names of the configuration ever go into a command, never a text out of a mail (traps section 1: imapclient sends
 CR/LF in a SEARCH term as they are). Stages: list UIDs → From and Subject → header and text parts of the candidates.
 """
@@ -21,7 +21,7 @@ import imapclient
 from imapclient.exceptions import ProtocolError
 from imapclient.response_types import BodyData
 
-from mailwatch import connection, fetched, message, providers
+from mailwatch import connection, fetched, message, providers, server_fault
 from mailwatch.connection import Connection, LinkLost
 from mailwatch.errors import Fault, FolderMissing, LoginRefused, Unreachable
 from mailwatch.fetched import Headline
@@ -41,8 +41,6 @@ MAX_TEXT_PARTS = 10
 MAX_WHOLE = 256 * 1024
 # Of From and Subject; a mail with more of them is looked at whole.
 MAX_HEADLINE = 16 * 1024
-# What a server may ask us to wait: a longer silence is no watching.
-LONGEST_BACK_OFF = 3600.0
 
 JUNK = "\\Junk"
 _JUNK_NAMES = (
@@ -58,32 +56,6 @@ _JUNK_NAMES = (
 )
 
 
-class _Refused(imaplib.IMAP4.error):
-    """NO or BAD to a FETCH, and not because the server is busy: something about one of the mails."""
-
-
-# What imapclient 4.1.0 really raises over odd answers (libraries section 2); the connection is dropped after each that
-# no smaller question gets round.
-_SURPRISES = (
-    _Refused,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    RecursionError,
-    AttributeError,
-    AssertionError,
-    ProtocolError,
-)
-_BACK_OFF = re.compile(r"suggested backoff time:\s*(\d+)\s*milliseconds", re.IGNORECASE)
-_CODE = re.compile(r"\[([A-Z][A-Z-]*)")
-_PASSING_CODES = {"UNAVAILABLE", "LIMIT", "INUSE", "SERVERBUG", "OVERQUOTA"}
-_LASTING_CODES = {"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "NONEXISTENT", "NOPERM"}
-_TOO_MANY = re.compile(r"too many|simultaneous|throttl|try again later|temporar|backoff time", re.IGNORECASE)
-# imapclient's words around a NO, imaplib's around a BAD, and ours.
-_NO_OR_BAD = re.compile(r"(?:[\w ]+ (?:failed:|command error: BAD)|IDLE was refused:) ")
-_UNREADABLE = "an answer that can't be read"
 _IDENTITY = ["INTERNALDATE", "RFC822.SIZE"]
 _HEADER = f"BODY.PEEK[HEADER]<0.{MAX_HEADLINE}>"
 # What is asked for where the whole headline can't be read or is refused: ever less.
@@ -141,7 +113,7 @@ class Mailbox:
         criteria = (
             ["UID", f"{above + 1}:*"] if above is not None else ["SINCE", _imap_date(since)] if since else ["ALL"]
         )
-        with _surprises_lose():
+        with server_fault.surprises_lose():
             self._allow(SEARCH_SECONDS)
             self._connection.untagged_responses.pop("SEARCH", None)
             kind, data = self._connection.uid("SEARCH", *criteria)
@@ -177,10 +149,10 @@ class Mailbox:
 
     def text(self, headline: Headline) -> Message | None:
         """The candidate's header and text parts, parsed; None when the mail is gone. No attachment is fetched."""
-        with _surprises_lose():
+        with server_fault.surprises_lose():
             try:
                 return self._text_by_parts(headline.uid)
-            except _SURPRISES:
+            except server_fault.SURPRISES:
                 # One malformed BODYSTRUCTURE: the beginning of the mail says enough (traps section 1).
                 return self._beginning(headline.uid)
 
@@ -191,7 +163,7 @@ class Mailbox:
 
     def wait_idle(self, seconds: float) -> None:
         """One IDLE slice: ends at the first announcement or after `seconds`, and proves that the link lives."""
-        with _surprises_lose():
+        with server_fault.surprises_lose():
             self._connection.allow(PROOF_SECONDS)
             tag = self._connection.start_idle()
             self._connection.wait_idle(seconds, self._announced)
@@ -200,7 +172,7 @@ class Mailbox:
 
     def noop(self) -> None:
         """Ask for news where there is no IDLE; some servers update their lists only then (reliability 2.4)."""
-        with _surprises_lose():
+        with server_fault.surprises_lose():
             self._connection.allow(PROOF_SECONDS)
             # imaplib keeps every EXISTS of a connection's life.
             self._connection.untagged_responses.clear()
@@ -219,10 +191,10 @@ class Mailbox:
     # ---- fetching ----
 
     def _headline_piece(self, uids: Sequence[int]) -> list[Headline]:
-        with _surprises_lose():
+        with server_fault.surprises_lose():
             try:
                 return self._fetch_headlines(uids, _HEADLINES[0])
-            except _SURPRISES:
+            except server_fault.SURPRISES:
                 # One mail's odd answer fails the whole batch in imapclient: one by one, then without its date.
                 return [headline for uid in uids for headline in self._one_headline(uid)]
 
@@ -230,9 +202,9 @@ class Mailbox:
         """Ever less is asked for until something can be read; nothing where the server refuses all of it."""
         *more, least = _HEADLINES
         for items in more:
-            with contextlib.suppress(*_SURPRISES):
+            with contextlib.suppress(*server_fault.SURPRISES):
                 return self._fetch_headlines([uid], items)
-        with contextlib.suppress(_Refused):
+        with contextlib.suppress(server_fault.Refused):
             return self._fetch_headlines([uid], least)
         return []
 
@@ -243,15 +215,15 @@ class Mailbox:
         ]
 
     def _identity_piece(self, uids: Sequence[int]) -> dict[int, dict[bytes, Any]]:
-        with _surprises_lose():
+        with server_fault.surprises_lose():
             try:
                 return self._fetch(uids, _IDENTITY)
-            except _SURPRISES:
+            except server_fault.SURPRISES:
                 return {uid: values for each in uids for uid, values in self._one_identity(each).items()}
 
     def _one_identity(self, uid: int) -> dict[int, dict[bytes, Any]]:
         for items in _IDENTITIES:
-            with contextlib.suppress(*_SURPRISES):
+            with contextlib.suppress(*server_fault.SURPRISES):
                 return self._fetch([uid], items)
         return {}
 
@@ -286,9 +258,9 @@ class Mailbox:
         except (imaplib.IMAP4.abort, ProtocolError):
             raise
         except imaplib.IMAP4.error as fault:
-            if _is_passing(_words(fault)):
+            if server_fault.is_about_now(server_fault.words(fault)):
                 raise
-            raise _Refused(_words(fault)) from None
+            raise server_fault.Refused(server_fault.words(fault)) from None
         return answer
 
     def _allow(self, seconds: float) -> None:
@@ -303,7 +275,7 @@ def log_in(server: Server) -> Client:
     except ssl.SSLCertVerificationError as fault:
         raise Unreachable("mailbox.certificate", host=server.host, why=fault.verify_message) from None
     except (OSError, imaplib.IMAP4.error) as fault:
-        why, wait = _words(fault), _back_off(fault)
+        why, wait = server_fault.words(fault), server_fault.back_off(fault)
         raise Unreachable(
             "mailbox.unreachable", wait_seconds=wait, host=server.host, port=server.port, why=why
         ) from None
@@ -315,7 +287,7 @@ def log_in(server: Server) -> Client:
 
 
 def _log_in(server: Server, made: Connection) -> Client:
-    with _surprises_lose(server.password):
+    with server_fault.surprises_lose(server.password):
         client = Client(server.host, made)
         made.allow(COMMAND_SECONDS)
         try:
@@ -326,7 +298,7 @@ def _log_in(server: Server, made: Connection) -> Client:
         except UnicodeEncodeError:
             raise LoginRefused("mailbox.login_not_ascii", host=server.host) from None
         except imaplib.IMAP4.error as fault:
-            raise _refusal(server, _words(fault, server.password)) from None
+            raise _refusal(server, server_fault.words(fault, server.password)) from None
         made.allow(COMMAND_SECONDS)
         client.load_capabilities()
     return client
@@ -334,26 +306,13 @@ def _log_in(server: Server, made: Connection) -> Client:
 
 def _refusal(server: Server, why: str) -> LoginRefused | Unreachable:
     """A refusal is for a person; a server that is busy or throttles is only passing (traps section 1)."""
-    if asked := _back_off(why):
+    if asked := server_fault.back_off(why):
         return Unreachable("mailbox.throttled", wait_seconds=asked, host=server.host, why=why)
-    if _is_passing(why):
+    if server_fault.is_about_now(why):
         return Unreachable("mailbox.busy", host=server.host, why=why)
     if terms := providers.refusal(server.preset, server.host):
         return LoginRefused("mailbox.login_refused_there", host=server.host, why=why, terms=terms)
     return LoginRefused("mailbox.login_refused", host=server.host, why=why)
-
-
-def is_passing(fault: Unreachable) -> bool:
-    """Whether the server only wants us to come later: then nothing that we asked for is to blame."""
-    return fault.wait_seconds > 0 or _is_passing(str(fault.fault.fields.get("why", "")))
-
-
-def _is_passing(why: str) -> bool:
-    """Whether a NO is about now, and not about this login or folder (RFC 5530 codes; else by the server's words)."""
-    code = _CODE.search(why)
-    if code and code[1] in _PASSING_CODES:
-        return True
-    return not (code and code[1] in _LASTING_CODES) and _TOO_MANY.search(why) is not None
 
 
 class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships no types
@@ -371,7 +330,7 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
 
     def close(self) -> None:
         """Log out if that is quick; never raises."""
-        with contextlib.suppress(imaplib.IMAP4.error, OSError, *_SURPRISES):
+        with contextlib.suppress(imaplib.IMAP4.error, OSError, *server_fault.SURPRISES):
             self.connection.allow(2)
             self.logout()
         self.connection.shutdown()
@@ -384,16 +343,16 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
 
     def examine(self, folder: str) -> Mailbox:
         """EXAMINE, never SELECT. Raises `FolderMissing` or `Unreachable`."""
-        with _surprises_lose():
+        with server_fault.surprises_lose():
             self.connection.allow(COMMAND_SECONDS)
             try:
                 return Mailbox(self, folder, self.select_folder(folder, readonly=True))
             except imaplib.IMAP4.abort:
                 raise
             except imaplib.IMAP4.error as fault:
-                if _is_passing(_words(fault)):
+                if server_fault.is_about_now(server_fault.words(fault)):
                     raise
-                raise FolderMissing("mailbox.folder_missing", folder=folder, why=_words(fault)) from None
+                raise FolderMissing("mailbox.folder_missing", folder=folder, why=server_fault.words(fault)) from None
 
     def open(self, folder: str) -> Mailbox | None:
         r"""The configured folder, examined; None for a `\Junk` that no folder is.
@@ -415,7 +374,7 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
 
     def folder_names(self) -> list[tuple[tuple[bytes, ...], str]]:
         """(attributes, name) of every folder."""
-        with _surprises_lose():
+        with server_fault.surprises_lose():
             self.connection.allow(COMMAND_SECONDS)
             return [(tuple(flags), str(name)) for flags, _, name in self.list_folders()]
 
@@ -448,57 +407,6 @@ def _by_usual_name(names: list[str]) -> str | None:
     """The first folder with the most usual of the usual names."""
     last = {re.split(r"[./]", name)[-1].casefold(): name for name in reversed(names)}
     return next((last[usual.casefold()] for usual in _JUNK_NAMES if usual.casefold() in last), None)
-
-
-@contextlib.contextmanager
-def _surprises_lose(password: Secret | None = None) -> Iterator[None]:
-    """Every surprise ends the connection as one error: after it the stream may be out of step.
-
-    `password`: the one that is sent meanwhile, which a server may quote.
-    """
-    try:
-        yield
-    except (OSError, imaplib.IMAP4.error) as fault:
-        raise Unreachable("mailbox.lost", wait_seconds=_back_off(fault), why=_words(fault, password)) from None
-    except _SURPRISES as fault:
-        raise Unreachable("mailbox.lost", why=f"{_UNREADABLE} ({type(fault).__name__})") from None
-
-
-def _back_off(said: BaseException | str) -> float:
-    """The seconds that a server asks us to wait, at most an hour; 0 where it does not."""
-    asked = _BACK_OFF.search(str(said))
-    return min(float(asked[1]) / 1000, LONGEST_BACK_OFF) if asked else 0.0
-
-
-def _words(fault: BaseException, password: Secret | None = None) -> str:
-    """The server's or system's own words, short. Of imaplib's and imapclient's only the text of a NO, BAD or BYE: all
-    others may quote an answer, and so a mail. Of a login never the password, which a server may quote.
-    """
-    text = fault.args[0] if fault.args else fault
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "replace")  # the greeting, or the NO to a login
-    elif isinstance(fault, OSError) and not isinstance(text, str):
-        text = f"{fault}"
-    elif not _is_ours(fault) and not _NO_OR_BAD.match(str(text)):
-        return _UNREADABLE
-    return _without(password, str(text))[:200]
-
-
-def _is_ours(fault: BaseException) -> bool:
-    """Whether the words are the system's or our connection's; imaplib raises the latter anew, within a command."""
-    return isinstance(fault, OSError | LinkLost) or isinstance(fault.__context__, LinkLost)
-
-
-def _without(password: Secret | None, text: str) -> str:
-    """The text without the password: as it is, as IMAP quotes it, and either as Python shows it in a BAD."""
-    if password is None:
-        return text
-    plain = password.reveal()
-    forms = {plain, plain.replace("\\", "\\\\").replace('"', '\\"')}
-    forms |= {repr(form)[1:-1] for form in forms} | {form.replace("\\", "\\\\") for form in forms}
-    for form in sorted(forms - {""}, key=len, reverse=True):
-        text = text.replace(form, "***")
-    return text
 
 
 def _imap_date(day: date) -> str:

@@ -577,7 +577,7 @@ def test_interrupt_from_another_thread_ends_a_wait_at_once(server: ScriptedImap)
 def test_whatever_the_server_does_a_command_ends_as_unreachable_within_its_deadline(
     server: ScriptedImap, monkeypatch: pytest.MonkeyPatch, fault: Script, command: str
 ) -> None:
-    """Planted fault: `_surprises_lose` lets imaplib's errors through: red."""
+    """Planted fault: `surprises_lose` lets imaplib's errors through: red."""
     monkeypatch.setattr(mailbox, "COMMAND_SECONDS", 0.4)
     monkeypatch.setattr(mailbox, "SEARCH_SECONDS", 0.4)
     monkeypatch.setattr(mailbox, "PROOF_SECONDS", 0.4)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
-from mailwatch import log, mailbox, message, notice
+from mailwatch import log, mailbox, message, notice, server_fault
 from mailwatch.amazon import sender
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Config, audience
@@ -256,7 +256,7 @@ class Search:
         try:
             found = sorted(self._mailbox.headlines(piece), key=lambda each: order.get(each.uid, 0))
         except Unreachable as fault:
-            if not mailbox.is_passing(fault):
+            if not server_fault.is_passing(fault):
                 self.lasting.lost_over(piece, self._clock.monotonic())
             raise
         self._has_fetched |= bool(found)
@@ -276,7 +276,7 @@ class Search:
             self._fetch_piece([uid])
         except Unreachable as fault:
             # Where the server shows other mails it is this one's fault; else it may be the server's, or the link's.
-            if self._has_fetched and not mailbox.is_passing(fault):
+            if self._has_fetched and not server_fault.is_passing(fault):
                 self._store.reading_failed(identity)
             raise
         if uid in self.lasting.doubtful:
