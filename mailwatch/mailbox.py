@@ -2,7 +2,8 @@
 
 The user of imapclient, over `connection`; what its surprises mean is in `server_fault`. It changes nothing: EXAMINE
 and BODY.PEEK only. Only integers, dates and names of the configuration ever go into a command, never a text out of a
-mail (traps section 1: imapclient sends CR/LF in a SEARCH term as they are). Stages: list UIDs → From and Subject → header and text parts of the candidates.
+mail (traps section 1: imapclient sends CR/LF in a SEARCH term as they are).
+Stages: list UIDs → From and Subject → header and text parts of the candidates.
 """
 
 from __future__ import annotations

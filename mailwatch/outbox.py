@@ -99,18 +99,24 @@ class Outbox:
     # ---- one after another, to one channel ----
 
     def due(
-        self, channel: str, now: datetime, *, only_verified: bool = False, key_seconds: float = 0
+        self,
+        channel: str,
+        now: datetime,
+        *,
+        only_verified: bool = False,
+        key_seconds: float = 0,
+        besides: OutboxEntry | None = None,
     ) -> OutboxEntry | None:
         """The alert to send now, in order; one that is held (quiet hours, refused by itself) holds no other.
 
         `only_verified`: what is left of the month is kept for verified requests. `key_seconds`: for so long after the
-        first attempt a repeat is not delivered twice, and not marked as one.
+        first attempt a repeat is not delivered twice, and not marked as one. `besides`: the next but this.
         """
         row = self._database.one(
-            f"SELECT * FROM outbox WHERE channel = ? AND settled_at IS NULL AND {_DUE}"  # noqa: S608 - constants
+            f"SELECT * FROM outbox WHERE channel = ? AND id <> ? AND settled_at IS NULL AND {_DUE}"  # noqa: S608 - constants
             + (f" AND {_KEPT_FOR}" if only_verified else "")
             + " ORDER BY number LIMIT 1",
-            *(channel, now.timestamp(), (now + _LONGEST_HOLD).timestamp()),
+            *(channel, str(besides.id) if besides else "", now.timestamp(), (now + _LONGEST_HOLD).timestamp()),
         )
         return self._entry(row, now, key_seconds) if row else None
 

@@ -380,6 +380,34 @@ def test_what_it_had_refused_is_over_though_it_accepted_another_meanwhile(start:
     assert phones.titles("other") == [BEGAN, OVER]
 
 
+def test_an_alert_that_is_answered_500_for_ever_holds_the_next_for_minutes_only(start: Start) -> None:
+    """Seen red with the next never tried in three days."""
+    run, phones = start(channel("slack"), channel("other", send=["fault"]))
+    phones.plans["slack"] = lambda text: status(500) if ONE in text.body else ACCEPTED
+    for order in (ONE, TWO, THREE):
+        run.record(order)
+    run.go_on(minutes=6)
+    assert phones.orders("slack") == [TWO, THREE]
+    assert phones.titles("other") == [BEGAN]
+    assert "refused an alert" in phones.accepted("other")[0].text.body
+    del phones.plans["slack"]
+    run.go_on(hours=1)
+    assert phones.orders("slack") == [TWO, THREE, ONE]
+    assert phones.titles("other") == [BEGAN, OVER]
+
+
+def test_a_service_that_answers_500_to_all_for_hours_gets_them_in_order(start: Start) -> None:
+    """The first is tried first. Planted fault: the one behind it is tried in its place: red."""
+    run, phones = start(channel("slack"))
+    phones.plans["slack"] = status(500)
+    for order in (ONE, TWO, THREE):
+        run.record(order)
+    run.go_on(hours=5, pace=30)
+    del phones.plans["slack"]
+    run.go_on(minutes=20)
+    assert phones.orders("slack") == [ONE, TWO, THREE]
+
+
 def test_a_test_alert_that_is_refused_is_no_fault(start: Start) -> None:
     """Who sent it is told. Seen red with an episode that its giving up ended as "has arrived"."""
     run, phones = start(channel("slack"), channel("other", send=["fault"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailwatch import log, retry, texts
@@ -24,6 +24,8 @@ from mailwatch.watch.signals import Progress, SenderOf, Signals, why
 _LOOK_SECONDS = 10.0
 # Over a send's own deadline and the store's busy time-out: who is later hangs.
 _STEP_SECONDS = 120.0
+# After so many attempts it is found out whether the channel fails, or the alert.
+_TRIED = 5
 # Of a monthly quota so many are kept for verified requests (design section 6), and at most half of it.
 _KEPT_OF_MONTH = 50
 
@@ -102,6 +104,8 @@ class ChannelWorker:
         if entry is None:
             return min(self._wait_until - monotonic, _LOOK_SECONDS) if is_waiting else self._pause(store)
         delivered = deliver(store, self._config, self.channel, self._send, entry, self._clock)
+        if _is_stuck(entry, delivered.outcome) and (behind := self._due(store, now, besides=entry)):
+            delivered = self._try_behind(store, entry, behind, delivered)
         self._failures = 0
         until = self._clock.monotonic() + delivered.delay
         if delivered.outcome.result is Result.ACCEPTED:
@@ -114,9 +118,23 @@ class ChannelWorker:
             self._signals.wake_channels(besides=self.channel.name)
         return 0.0
 
-    def _due(self, store: Store, now: datetime) -> OutboxEntry | None:
-        seconds = self.channel.service.key_seconds
-        return store.outbox.due(self.channel.name, now, only_verified=self._is_rationed(store), key_seconds=seconds)
+    def _try_behind(self, store: Store, entry: OutboxEntry, behind: OutboxEntry, failed: Delivered) -> Delivered:
+        """Is it the channel, or this alert? One that it does not accept while it accepts the next waits by itself."""
+        other = deliver(store, self._config, self.channel, self._send, behind, self._clock)
+        if other.outcome.result is not Result.ACCEPTED:
+            return replace(other, delay=max(other.delay, failed.delay), is_news=other.is_news or failed.is_news)
+        refused = replace(failed.outcome, result=Result.REFUSED, cause=Cause.REFUSED)
+        apart = _not_accepted(store, self._config, self.channel, entry, refused, self._clock)
+        return replace(apart, is_news=apart.is_news or other.is_news)
+
+    def _due(self, store: Store, now: datetime, besides: OutboxEntry | None = None) -> OutboxEntry | None:
+        return store.outbox.due(
+            self.channel.name,
+            now,
+            only_verified=self._is_rationed(store),
+            key_seconds=self.channel.service.key_seconds,
+            besides=besides,
+        )
 
     def _is_rationed(self, store: Store) -> bool:
         limit = self.channel.monthly_limit
@@ -159,12 +177,19 @@ def deliver(
         if is_over:
             log.fault_over(key)
         return Delivered(outcome, is_news=is_over)
+    return _not_accepted(store, config, channel, entry, outcome, clock)
+
+
+def _not_accepted(
+    store: Store, config: Config, channel: Channel, entry: OutboxEntry, outcome: Outcome, clock: Clock
+) -> Delivered:
+    """It stays owed; what only a person can mend is told on the other channels at once."""
     delay = store.outbox.postpone(entry, outcome, clock.now())
     log.alert_failed(channel.name, str(entry.id), outcome.result, outcome.why, delay)
     begins = _begins(outcome, entry)
     if begins is None:
         return Delivered(outcome, delay)
-    # A person must act: told on the others at once.
+    told_to = audience(config.channels, besides=channel.name)
     key, fault = begins + channel.name, channel_fault(channel.name, outcome.cause or Cause.REFUSED, begins)
     is_new = store.episodes.begin(key, fault, told_to, clock.now())
     if is_new:
@@ -182,6 +207,11 @@ def _worded(entry: OutboxEntry, config: Config, channel: Channel, clock: Clock) 
         log.worker_failed(f"channel/{channel.name}", fault, 0.0)
         odd = FaultNews(Fault("fault.unreadable_row"), Stage.ONCE, clock.now(), entry.is_unsure)
         return texts.word(odd, form, watch.language, watch.time_zone)
+
+
+def _is_stuck(entry: OutboxEntry, outcome: Outcome) -> bool:
+    """Whether an answer, and no silence, has kept the alert back so often that it may be about the alert alone."""
+    return entry.attempts >= _TRIED and outcome.result is Result.PASSING and outcome.cause in {Cause.SERVER, Cause.ODD}
 
 
 def _begins(outcome: Outcome, entry: OutboxEntry) -> str | None:
