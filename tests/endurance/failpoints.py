@@ -227,7 +227,8 @@ def at_calls(figures: Figures, *, short: bool) -> None:
         for call, fault, when in call_cases({c: n for c, n in counts.items() if n}, short=short):
             case = Case(f"{fault} at {call} {when}", program, server, recorder)
             watching(program)
-            is_hit = fail(case, program, call, fault, when)
+            # Also after all was told, while the tracer was about to end.
+            is_hit = fail(case, program, call, fault, when) or not program.is_alive
             if fault == "SIGKILL" and is_hit:
                 program.process.wait(10)
                 program.start()
