@@ -286,6 +286,8 @@ def _problem(path: Path) -> str | None:
     """What SQLite's own check, and a look at what it does not check, say of the file; None where all is well."""
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
+        if not set(_head(path)[18:20]) <= {1, 2}:
+            return "file format version"  # another one SQLite reads, and does not write (file format 1.3)
         found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
         return found[:100] if found != "ok" else _oddity(connection)
     except sqlite3.DatabaseError as fault:
@@ -299,6 +301,11 @@ def _problem(path: Path) -> str | None:
         return "not UTF-8"
     finally:
         connection.close()
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(100)
 
 
 def _oddity(connection: sqlite3.Connection) -> str | None:

@@ -415,6 +415,13 @@ def spoil_version(path: Path) -> None:
         connection.execute("PRAGMA user_version = 3")
 
 
+def spoil_write_version(path: Path) -> None:
+    """A flipped bit in the file's head, with which SQLite only reads it."""
+    content = bytearray(path.read_bytes())
+    content[18] ^= 8
+    path.write_bytes(content)
+
+
 def spoil_version_away(path: Path) -> None:
     """The same: that of a file with nothing in it yet."""
     with closing(sqlite3.connect(path)) as connection:
@@ -425,7 +432,7 @@ def spoil_version_away(path: Path) -> None:
     "spoil",
     [
         *(spoil_nothing, spoil_empty, spoil_zeroed, spoil_cut, spoil_garbage, spoil_table, spoil_words),
-        *(spoil_version, spoil_version_away),
+        *(spoil_version, spoil_version_away, spoil_write_version),
     ],
     ids=lambda s: s.__doc__,
 )
