@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
+
+# In the background of a shell SIGINT is ignored, and what is started here would inherit that: Ctrl-C is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The machines are noisy: time is never what a property is about.
 settings.register_profile("mailwatch", deadline=None, print_blob=True)
