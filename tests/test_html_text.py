@@ -96,6 +96,7 @@ def test_text_behind_an_unclosed_comment_or_quote_is_not_lost(page: str) -> None
     assert ids(page) == (ID,)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "bomb",
     [

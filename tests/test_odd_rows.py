@@ -22,6 +22,8 @@ from mailwatch.services import Cause, Outcome, Result
 from mailwatch.trust import Trust
 
 ONE, TWO, THREE = (mails.order_id(number) for number in (1, 2, 3))
+pytestmark = pytest.mark.long
+
 UNREADABLE = say("fault.unreadable_row", "en")
 ODD_JSON = ['{"kex": 1}', "[]", "5", "null", "{", '"x"', "", '{"key": "fault.login", "fields": {}}']
 
