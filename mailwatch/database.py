@@ -261,7 +261,7 @@ def set_aside_damaged(folder: Path, now: datetime) -> str | None:
         was_written = (folder / LOCK_NAME).exists() and (folder / LOCK_NAME).stat().st_size > 0
         if not path.exists() or path.stat().st_size == 0:
             return "the file is gone" if was_written else None
-        problem = _problem(path)
+        problem = _problem(path) or _problem_of_head(path)
         if problem is None:
             return None
         for each in (path, path.with_name(f"{FILE_NAME}-journal")):
@@ -286,8 +286,6 @@ def _problem(path: Path) -> str | None:
     """What SQLite's own check, and a look at what it does not check, say of the file; None where all is well."""
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
-        if not set(_head(path)[18:20]) <= {1, 2}:
-            return "file format version"  # another one SQLite reads, and does not write (file format 1.3)
         found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
         return found[:100] if found != "ok" else _oddity(connection)
     except sqlite3.DatabaseError as fault:
@@ -303,9 +301,14 @@ def _problem(path: Path) -> str | None:
         connection.close()
 
 
-def _head(path: Path) -> bytes:
+def _problem_of_head(path: Path) -> str | None:
+    """A version of the file with which SQLite only reads it (file format 1.3.3).
+
+    Looked at last: by then SQLite has taken back what a power cut left half written, and has closed the file; where it
+    had it open, our closing it would drop SQLite's locks (POSIX).
+    """
     with path.open("rb") as file:
-        return file.read(100)
+        return None if set(file.read(100)[18:20]) <= {1, 2} else "file format version"
 
 
 def _oddity(connection: sqlite3.Connection) -> str | None:
