@@ -185,6 +185,11 @@ class Database:
         with _translated(self._path):
             return self._connection.execute(query, values).fetchall()
 
+    def each(self, query: str, *values: Any) -> Iterator[sqlite3.Row]:
+        """The rows one by one, for where they may be many."""
+        with _translated(self._path):
+            yield from self._connection.execute(query, values)
+
     def change(self, query: str, *values: Any) -> sqlite3.Cursor:
         """One INSERT, UPDATE or DELETE, inside a `transaction`."""
         with _translated(self._path):

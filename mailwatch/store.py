@@ -6,12 +6,13 @@ A mail's identity, its request and one outbox row for each channel are one `BEGI
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mailwatch import request, rows
 from mailwatch.alert import FaultNews, Stage, is_urgent
@@ -46,6 +47,13 @@ class MailIdentity:
     uidvalidity: int
     uid: int
     received: datetime
+    size: int
+
+
+class Seen(NamedTuple):
+    """What tells a recorded mail from another under the same UID: its arrival in seconds since 1970, and its size."""
+
+    received: int
     size: int
 
 
@@ -148,7 +156,7 @@ class Store:
 
         Days of the mail servers' clocks too: what is forgotten because ours was wrong for an hour never comes back.
         """
-        row = self._database.one("SELECT max(received) AS at FROM mail")
+        row = self._database.one("SELECT max(received) AS at FROM mail WHERE typeof(received) = 'integer'")
         latest = (row["at"] if row and row["at"] is not None else 0) + _A_DAY.total_seconds()
         before = min(now.timestamp(), latest) - _KEPT_FOR.total_seconds()
         old = (
@@ -214,12 +222,21 @@ class Store:
         with self._database.transaction():
             self._database.change(query, now.timestamp(), account, folder)
 
-    def seen(self, account: str, folder: str, uidvalidity: int) -> dict[int, set[tuple[int, int]]]:
-        """Per UID the (arrival, size) pairs recorded under it; arrival in seconds since 1970."""
-        found: dict[int, set[tuple[int, int]]] = {}
-        query = "SELECT uid, received, size FROM mail WHERE account = ? AND folder = ? AND uidvalidity = ?"
-        for row in self._database.all(query, account, folder, uidvalidity):
-            found.setdefault(row["uid"], set()).add((row["received"], row["size"]))
+    def seen(self, account: str, folder: str, uidvalidity: int) -> set[int]:
+        """The UIDs under which mails are recorded."""
+        # Of a failing disk: what can't be compared names no mail, and such a mail is read again.
+        query = "SELECT uid FROM mail WHERE account = ? AND folder = ? AND uidvalidity = ? AND typeof(uid) = 'integer'"
+        return {row["uid"] for row in self._database.each(query, account, folder, uidvalidity)}
+
+    def seen_as(self, account: str, folder: str, uidvalidity: int, uids: Sequence[int]) -> dict[int, set[Seen]]:
+        """What is recorded under each of these UIDs: under one that was given anew, more than once."""
+        query = (
+            "SELECT uid, received, size FROM mail WHERE account = ? AND folder = ? AND uidvalidity = ?"
+            " AND uid IN (SELECT value FROM json_each(?)) AND typeof(received) = 'integer'"
+        )
+        found: dict[int, set[Seen]] = {uid: set() for uid in uids}
+        for row in self._database.each(query, account, folder, uidvalidity, json.dumps(list(uids))):
+            found[row["uid"]].add(Seen(row["received"], row["size"]))
         return found
 
     def begin_reading(self, mail: MailIdentity) -> Tries:

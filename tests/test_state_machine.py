@@ -783,7 +783,7 @@ FAULTS = {
     "a high-water mark": ("watch/search.py", "RELIST_SECONDS = 540.0", "RELIST_SECONDS = 1e9"),
     "a UID is an identity": (
         "watch/search.py",
-        "            if self._is_seen(uid, arrival, size):\n                confirmed.add(uid)\n",
+        "            if _is_among(recorded[uid], arrival, size):\n                confirmed.add(uid)\n",
         "            confirmed.add(uid)\n",
     ),
     "no content key": (

@@ -938,7 +938,7 @@ def test_alerts_owed_to_a_channel_that_left_are_closed_at_the_start(server: Scri
     assert rows(tmp_path, "SELECT channel FROM outbox WHERE settled_at IS NULL") == [("slack",)]
 
 
-class Counting(dict[int, set[tuple[int, int]]]):
+class Counting(set[int]):
     """A seen-set that counts how often it is asked or walked through."""
 
     asked = 0

@@ -16,7 +16,7 @@ from mailwatch.errors import MailwatchError, Unreachable
 from mailwatch.fetched import Headline
 from mailwatch.mailbox import Mailbox
 from mailwatch.report import Gather
-from mailwatch.store import MailIdentity, Reading, Recorded, Store, Tries
+from mailwatch.store import MailIdentity, Reading, Recorded, Seen, Store, Tries
 from mailwatch.trust import Trust
 from mailwatch.watch.signals import Progress, Signals
 
@@ -180,7 +180,7 @@ class Search:
         above = self._mailbox.uids(above=max(self._floor, max(self._seen, default=0) - _OLD_UIDS))
         # A restored mailbox gives the numbers above its last mail anew; what is known of them is of other mails.
         top = max((*listed, *above), default=0)
-        self._seen = {uid: known for uid, known in self._seen.items() if uid <= top}
+        self._seen = {uid for uid in self._seen if uid <= top}
         return sorted({*listed, *above} - self._confirmed(listed))
 
     def _since(self) -> date:
@@ -191,28 +191,32 @@ class Search:
 
     def _newest(self) -> datetime:
         """When the newest known mail arrived: where that is to come our clock was set back, which makes no mail new."""
-        received = max((at for at, _ in self._seen[max(self._seen)]), default=0) if self._seen else 0
-        return moment(received)
+        known = self._seen_as([max(self._seen)]).values() if self._seen else ()
+        return moment(max((mail.received for under_one in known for mail in under_one), default=0))
 
     def _confirmed(self, listed: Sequence[int]) -> set[int]:
-        """Of the listed UIDs those with arrival and size as recorded; any other is another mail under an old UID.
-
-        One that was set aside unseen has no size: it is not asked for again, for some end the connection at each try.
-        """
+        """Of the listed UIDs those with arrival and size as recorded; any other is another mail under an old UID."""
+        confirmed = self._seen - set(listed)
         known = [uid for uid in listed if uid in self._seen]
-        unsized = {uid for uid in known if any(size == 0 for _, size in self._seen[uid])}
-        confirmed = (set(self._seen) - set(listed)) | unsized
-        for uid, arrival, size in self._mailbox.identities([uid for uid in known if uid not in unsized]):
+        for at in range(0, len(known), mailbox.PIECE):
+            confirmed |= self._confirmed_piece(known[at : at + mailbox.PIECE])
+        return confirmed
+
+    def _confirmed_piece(self, known: Sequence[int]) -> set[int]:
+        """One that was set aside unseen has no size: it is not asked for again, for some end the connection each time.
+
+        One without a readable arrival was recorded with that of its first sight.
+        """
+        recorded = self._seen_as(known)
+        confirmed = {uid for uid in known if any(mail.size == 0 for mail in recorded[uid])}
+        for uid, arrival, size in self._mailbox.identities([uid for uid in known if uid not in confirmed]):
             self._has_fetched = True
-            if self._is_seen(uid, arrival, size):
+            if _is_among(recorded[uid], arrival, size):
                 confirmed.add(uid)
         return confirmed
 
-    def _is_seen(self, uid: int, arrival: datetime | None, size: int) -> bool:
-        """Whether this mail is known. One without a readable arrival was recorded with that of its first sight."""
-        if arrival is None:
-            return any(size == known for _, known in self._seen[uid])
-        return (int(arrival.timestamp()), size) in self._seen[uid]
+    def _seen_as(self, uids: Sequence[int]) -> dict[int, set[Seen]]:
+        return self._store.seen_as(self._account.name, self._mailbox.folder, self._uidvalidity, uids)
 
     def _fetch(self, uids: Sequence[int]) -> None:
         """All that are unseen; those whose headline did not come before alone, behind the others: they hold none."""
@@ -242,8 +246,7 @@ class Search:
             else:
                 others.append(headline)
         self._store.record_others([self._recorded(headline) for headline in others])
-        for headline in others:
-            self._remember(headline)
+        self._seen.update(headline.uid for headline in others)
         # A mail that is gone is not listed again; one that is known need not be shown again.
         now, shown = self._clock.monotonic(), {headline.uid for headline in headlines}
         for uid in piece:
@@ -324,7 +327,7 @@ class Search:
         """The seller has moved the mail here: its request is done."""
         for order_id in self._store.record_handled(reading, self._config.rules):
             log.request_done(self._account.name, self._mailbox.folder, order_id)
-        self._remember(headline)
+        self._seen.add(headline.uid)
 
     def _set_aside(self, headline: Headline) -> None:
         """Tell a person of a mail that we fail on, once."""
@@ -338,7 +341,7 @@ class Search:
         hold_until = self._config.watch.quiet_until(now)
         rules, gather = self._config.rules, self._gather()
         recorded = self._store.record(reading, rules, self._channels, now, hold_until, gather)
-        self._remember(headline)
+        self._seen.add(headline.uid)
         for each in recorded:
             self._log(headline, each)
         if any(each.decision.alerts for each in recorded):
@@ -354,16 +357,18 @@ class Search:
         """What it is remembered by. Where its arrival can't be read it arrived when it was seen: else it is no news."""
         return replace(self._identity(headline), received=headline.received or self._clock.now())
 
-    def _remember(self, headline: Headline) -> None:
-        received = self._recorded(headline).received
-        self._seen.setdefault(headline.uid, set()).add((int(received.timestamp()), headline.size))
-
     def _log(self, headline: Headline, recorded: Recorded) -> None:
         about, decision = recorded.notice, recorded.decision
         if about.kind is notice.Kind.IGNORED:
             return
         mail = (self._account.name, self._mailbox.folder, headline.uid)
         log.noticed(mail, about.kind, about.trust, about.order_id or "-", (decision.action, decision.why))
+
+
+def _is_among(recorded: set[Seen], arrival: datetime | None, size: int) -> bool:
+    if arrival is None:
+        return any(mail.size == size for mail in recorded)
+    return Seen(int(arrival.timestamp()), size) in recorded
 
 
 def _is_hopeless(tries: Tries) -> bool:
