@@ -128,7 +128,7 @@ class Database:
             for pragma in ("journal_mode=DELETE", "synchronous=EXTRA", "secure_delete=ON", "foreign_keys=ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
             # Each worker has a connection: at SQLite's 2 MB each, 20 accounts would grow to 80 MB of cache.
-            self._connection.execute("PRAGMA cache_size=-256")
+            self._connection.execute("PRAGMA cache_size=-64")
         self._migrate()
         self._key = self._hash_key()
 
