@@ -225,7 +225,7 @@ def _wait_until_told(config: Config, mails: int) -> int:
     store = Store.open(config.watch.state_dir)
     try:
         while time.monotonic() < until:
-            seen = store.mails_seen()
+            seen = store.folders.mails_seen()
             if seen >= mails and store.outbox.next_due("terminal") is None:
                 break
             time.sleep(0.05)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from mailwatch import message
 from mailwatch.errors import Fault, UsageError
+from mailwatch.folders import MailIdentity
 from mailwatch.message import Message
 from mailwatch.notice import Kind
 from mailwatch.request import Action
-from mailwatch.store import MailIdentity, Recorded
+from mailwatch.store import Recorded
 
 _HEAD = 128 * 1024
 

@@ -6,13 +6,12 @@ A mail's identity, its request and one outbox row for each channel are one `BEGI
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from mailwatch import request, rows
 from mailwatch.alert import FaultNews, Stage, is_urgent
@@ -20,7 +19,7 @@ from mailwatch.amazon.details import Item
 from mailwatch.database import Database, moment
 from mailwatch.episode import Episodes
 from mailwatch.errors import Fault
-from mailwatch.health import FolderHealth
+from mailwatch.folders import Folders, MailIdentity
 from mailwatch.notice import Kind, Notice
 from mailwatch.outbox import Outbox
 from mailwatch.refusals import Refusals
@@ -33,28 +32,7 @@ _RANK = {Trust.FORGED: 0, Trust.UNVERIFIED: 1, Trust.VERIFIED: 2}
 _KEPT_FOR = timedelta(days=30)
 _A_DAY = timedelta(days=1)
 _ASKS = {Kind.REQUEST, Kind.WISH}
-
-
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class MailIdentity:
-    """What names a mail in a folder. UID alone never does: a lost index gives old numbers to other mails."""
-
-    account: str
-    folder: str
-    uidvalidity: int
-    uid: int
-    received: datetime
-    size: int
-
-
-class Seen(NamedTuple):
-    """What tells a recorded mail from another under the same UID: its arrival in seconds since 1970, and its size."""
-
-    received: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +43,6 @@ class Reading:
     seller: str
     content_key: bytes
     notices: tuple[Notice, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Tries:
-    """How often reading a mail was begun and never ended well, and how often it surely failed by itself."""
-
-    begun: int
-    failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +68,12 @@ class StoredRequest:
     items: tuple[Item, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FolderState:
-    """What is known of a watched folder. `floor`: UIDs up to here were there before the first start; `singles`: alerts
-    told singly since the last good search."""
-
-    uidvalidity: int | None
-    floor: int
-    last_good_search: datetime | None
-    singles: int = 0
-
-
 class Store:
     """The store of one thread. Every call raises `StoreError` where the file can't be read or written."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.folders = Folders(database)
         self.outbox = Outbox(database)
         self.episodes = Episodes(database, self.outbox)
         self.reports = Reports(database, self.outbox)
@@ -156,9 +116,8 @@ class Store:
 
         Days of the mail servers' clocks too: what is forgotten because ours was wrong for an hour never comes back.
         """
-        row = self._database.one("SELECT max(received) AS at FROM mail WHERE typeof(received) = 'integer'")
-        latest = (row["at"] if row and row["at"] is not None else 0) + _A_DAY.total_seconds()
-        before = min(now.timestamp(), latest) - _KEPT_FOR.total_seconds()
+        latest = self.folders.latest_arrival() + _A_DAY
+        before = (min(now, latest) - _KEPT_FOR).timestamp()
         old = (
             "SELECT id FROM request WHERE order_id IS NOT NULL"
             " AND NOT EXISTS (SELECT 1 FROM sighting WHERE sighting.request = request.id AND at >= ?)"
@@ -175,102 +134,10 @@ class Store:
         """Write, and take it back."""
         self._database.check_writable()
 
-    # ---- folders and mails ----
-
-    def folder(self, account: str, folder: str) -> FolderState | None:
-        """What is known of a folder, or None before its first search."""
-        row = self._database.one("SELECT * FROM folder WHERE account = ? AND folder = ?", account, folder)
-        if row is None:
-            return None
-        at = moment(row["last_good_search"]) if row["last_good_search"] else None
-        return FolderState(row["uidvalidity"], row["floor"], at, row["singles"])
-
-    def start_folder(
-        self, account: str, folder: str, uidvalidity: int | None, floor: int, mode: str, watched_as: str | None = None
-    ) -> None:
-        """Remember a folder's present UIDVALIDITY, floor and mode. `watched_as`: its name in the configuration."""
-        with self._database.transaction():
-            self._database.change(
-                "INSERT INTO folder (account, folder, uidvalidity, floor, mode, watched_as) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (account, folder) DO UPDATE SET uidvalidity = excluded.uidvalidity,"
-                " floor = excluded.floor, mode = excluded.mode, watched_as = excluded.watched_as",
-                *(account, folder, uidvalidity, floor, mode, watched_as or folder),
-            )
-
-    def folder_absent(self, account: str, watched_as: str, now: datetime) -> None:
-        """The server has no such folder, and that is well: the account has no junk folder."""
-        self.start_folder(account, watched_as, None, 0, "absent")
-        self.good_search(account, watched_as, now)
-
-    def folders(self) -> list[FolderHealth]:
-        """Every folder that was ever watched, under its name in the configuration, the latest searched last."""
-        found = self._database.all("SELECT * FROM folder ORDER BY last_good_search IS NOT NULL, last_good_search")
-        return [
-            FolderHealth(
-                account=row["account"],
-                folder=row["watched_as"] or row["folder"],
-                mode=row["mode"],
-                last_good_search=moment(row["last_good_search"]) if row["last_good_search"] else None,
-                mails_seen=row["mails_seen"],
-            )
-            for row in found
-        ]
-
-    def good_search(self, account: str, folder: str, now: datetime) -> None:
-        """A search was complete, and every unseen mail is recorded."""
-        query = "UPDATE folder SET last_good_search = ?, singles = 0 WHERE account = ? AND folder = ?"
-        with self._database.transaction():
-            self._database.change(query, now.timestamp(), account, folder)
-
-    def seen(self, account: str, folder: str, uidvalidity: int) -> set[int]:
-        """The UIDs under which mails are recorded."""
-        # Of a failing disk: what can't be compared names no mail, and such a mail is read again.
-        query = "SELECT uid FROM mail WHERE account = ? AND folder = ? AND uidvalidity = ? AND typeof(uid) = 'integer'"
-        return {row["uid"] for row in self._database.each(query, account, folder, uidvalidity)}
-
-    def seen_as(self, account: str, folder: str, uidvalidity: int, uids: Sequence[int]) -> dict[int, set[Seen]]:
-        """What is recorded under each of these UIDs: under one that was given anew, more than once."""
-        query = (
-            "SELECT uid, received, size FROM mail WHERE account = ? AND folder = ? AND uidvalidity = ?"
-            " AND uid IN (SELECT value FROM json_each(?)) AND typeof(received) = 'integer'"
-        )
-        found: dict[int, set[Seen]] = {uid: set() for uid in uids}
-        for row in self._database.each(query, account, folder, uidvalidity, json.dumps(list(uids))):
-            found[row["uid"]].add(Seen(row["received"], row["size"]))
-        return found
-
-    def begin_reading(self, mail: MailIdentity) -> Tries:
-        """A candidate is about to be fetched and read; how often that was tried, this time included.
-
-        On disk before it begins, so that a mail that kills us is known at the next start.
-        """
-        return self._count_try(mail, "begun")
-
-    def reading_failed(self, mail: MailIdentity) -> None:
-        """Reading it ended with something unforeseen, or not at all: the mail's fault, and not that of a kill."""
-        self._count_try(mail, "failed")
-
-    def _count_try(self, mail: MailIdentity, what: Literal["begun", "failed"]) -> Tries:
-        with self._database.transaction():
-            self._database.change(
-                "INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING", *_key_of(mail)
-            )
-            self._database.change(
-                f"UPDATE reading SET {what} = {what} + 1 WHERE {_THE_MAIL}",  # noqa: S608 - constants
-                *_key_of(mail),
-            )
-            row = self._database.one(f"SELECT begun, failed FROM reading WHERE {_THE_MAIL}", *_key_of(mail))  # noqa: S608
-        return Tries(row["begun"], row["failed"]) if row else Tries(1, 0)
-
     def vanished(self) -> None:
         """A mail was gone before it could be read: the morning line counts it."""
         with self._database.transaction():
             self.reports.count("missed")
-
-    def mails_seen(self) -> int:
-        """How many mails of all folders are recorded."""
-        row = self._database.one("SELECT count(*) AS n FROM mail")
-        return int(row["n"]) if row else 0
 
     def requests(self) -> list[StoredRequest]:
         """Every request, oldest first; open ones that have lapsed still count as open."""
@@ -302,7 +169,7 @@ class Store:
         """
         asking = [each for each in reading.notices if each.is_told and each.kind is not Kind.CANCELLED]
         with self._database.transaction():
-            if not self._insert_mail(reading.mail):
+            if not self.folders.insert(reading.mail):
                 return []
             if asking:
                 self._insert_content(reading)
@@ -331,7 +198,7 @@ class Store:
         if mails:
             with self._database.transaction():
                 for mail in mails:
-                    self._insert_mail(mail)
+                    self.folders.insert(mail)
 
     def record(
         self,
@@ -350,7 +217,7 @@ class Store:
         """
         wanted = list(channels)
         with self._database.transaction():
-            if not self._insert_mail(reading.mail):
+            if not self.folders.insert(reading.mail):
                 return []
             # What is told to nobody must not make a later mail a copy: a wish in Junk, then moved into INBOX.
             is_copy = any(each.is_told for each in reading.notices) and self._insert_content(reading)
@@ -369,13 +236,9 @@ class Store:
                         names = [name for name, kinds in wanted if name in names and "digest" not in kinds]
                     hold = None if is_urgent(notice.kind) else hold_until
                     self.outbox.owe(number, facts, names, now, hold_until=hold)
-                    self._count_single(reading.mail)
+                    self.folders.count_single(reading.mail)
                 recorded.append(Recorded(notice, decision))
             return recorded
-
-    def _count_single(self, mail: MailIdentity) -> None:
-        query = "UPDATE folder SET singles = singles + 1 WHERE account = ? AND folder = ?"
-        self._database.change(query, mail.account, mail.folder)
 
     def _record_notice(
         self, notice: Notice, reading: Reading, rules: Rules, is_copy: bool, takers: Sequence[frozenset[str]]
@@ -454,17 +317,6 @@ class Store:
             *(rows.items_out(notice.items), mail.account, mail.folder, decision.action),
         )
 
-    def _insert_mail(self, mail: MailIdentity) -> bool:
-        """Whether the mail is new; it is read to its end with this."""
-        written = self._database.change(
-            "INSERT INTO mail VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", *_key_of(mail)
-        )
-        self._database.change(f"DELETE FROM reading WHERE {_THE_MAIL}", *_key_of(mail))  # noqa: S608 - a constant
-        if written.rowcount:
-            query = "UPDATE folder SET mails_seen = mails_seen + 1 WHERE account = ? AND folder = ?"
-            self._database.change(query, mail.account, mail.folder)
-        return bool(written.rowcount)
-
     def _insert_content(self, reading: Reading) -> bool:
         """Whether a mail with this content, at least as trusted, is known; remember it otherwise.
 
@@ -480,13 +332,6 @@ class Store:
             *(reading.seller, key, trust),
         )
         return False
-
-
-_THE_MAIL = "account = ? AND folder = ? AND uidvalidity = ? AND uid = ? AND received = ? AND size = ?"
-
-
-def _key_of(mail: MailIdentity) -> tuple[str, str, int, int, int, int]:
-    return mail.account, mail.folder, mail.uidvalidity, mail.uid, int(mail.received.timestamp()), mail.size
 
 
 def _is_news_of_cancelling(notice: Notice, decision: Decision) -> bool:

@@ -25,12 +25,13 @@ from mailwatch.alert import FaultNews, Stage
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Channel, Config, audience
 from mailwatch.errors import StoreError
+from mailwatch.folders import MailIdentity, Tries
 from mailwatch.mailbox import Server
 from mailwatch.message import Message
 from mailwatch.notice import Notice
 from mailwatch.report import Gather
 from mailwatch.services import Outcome, Result
-from mailwatch.store import MailIdentity, Reading, Store, Tries
+from mailwatch.store import Reading, Store
 from mailwatch.texts import Text
 from mailwatch.transport import Sender
 from mailwatch.watch import channel as channel_module
@@ -233,12 +234,12 @@ def test_tries_are_counted_across_restarts(tmp_path: Path) -> None:
     mail = MailIdentity("shop", "INBOX", 1, 7, datetime(2026, 6, 8, tzinfo=UTC), 1000)
     for expected in (1, 2, 3, 4):
         with closing(Store.open(tmp_path)) as store:
-            assert store.begin_reading(mail) == Tries(expected, 0)
+            assert store.folders.begin_reading(mail) == Tries(expected, 0)
     with closing(Store.open(tmp_path)) as store:
-        store.reading_failed(mail)
-        assert store.begin_reading(mail) == Tries(5, 1)
+        store.folders.reading_failed(mail)
+        assert store.folders.begin_reading(mail) == Tries(5, 1)
         store.record_others([mail])
-        assert store.begin_reading(mail) == Tries(1, 0)
+        assert store.folders.begin_reading(mail) == Tries(1, 0)
 
 
 def test_a_mail_on_which_the_process_was_killed_three_times_is_read_all_the_same(
@@ -254,7 +255,7 @@ def test_a_mail_on_which_the_process_was_killed_three_times_is_read_all_the_same
     with closing(Store.open(made.watch.state_dir)) as store:
         for _ in range(5):
             identity = MailIdentity("shop", "INBOX", 1_650_000_000, mail.uid, mail.internal_date, len(mail.data))
-            store.begin_reading(identity)
+            store.folders.begin_reading(identity)
     with watching(made, server, told):
         told.wait_for(ONE)
 
@@ -309,7 +310,7 @@ def test_a_kill_in_the_first_search_loses_nothing_of_the_digest(
                 message.parse(mails.by_notification(THREE)), made.accounts[0].provider, made.templates, is_junk=False
             ),
         )
-        store.start_folder("shop", "INBOX", 1_650_000_000, 0, "idle")
+        store.folders.start("shop", "INBOX", 1_650_000_000, 0, "idle")
         gather = Gather("first_start", "shop", "INBOX")
         store.record(reading, made.rules, audience(made.channels), datetime.now(UTC), None, gather)
         assert unsettled(tmp_path) == 0
@@ -335,7 +336,7 @@ def test_after_an_outage_the_newest_twenty_are_told_singly_newest_first_and_the_
     with watching(made, server, told) as running:
         all_watching(running)
     with closing(Store.open(made.watch.state_dir)) as store:
-        store.good_search("shop", "INBOX", datetime.now(UTC) - timedelta(days=3))
+        store.folders.good_search("shop", "INBOX", datetime.now(UTC) - timedelta(days=3))
     orders = deliver_days_ago(server, range(30))
     with watching(made, server, told):
         told.wait_for(*orders)

@@ -19,8 +19,9 @@ from test_watch import Told, all_watching, configured, rows, watching
 from mailwatch import cli, message, notice
 from mailwatch.clock import Clock
 from mailwatch.config import Config, audience
+from mailwatch.folders import MailIdentity
 from mailwatch.request import State
-from mailwatch.store import MailIdentity, Reading, Store
+from mailwatch.store import Reading, Store
 from mailwatch.watch import prepare
 
 pytestmark = pytest.mark.server

@@ -776,8 +776,8 @@ FAULTS = {
     ),
     "seen before it is recorded": (
         "store.py",
-        "        with self._database.transaction():\n            if not self._insert_mail(reading.mail):\n",
-        "        with self._database.transaction():\n            is_new = self._insert_mail(reading.mail)\n"
+        "        with self._database.transaction():\n            if not self.folders.insert(reading.mail):\n",
+        "        with self._database.transaction():\n            is_new = self.folders.insert(reading.mail)\n"
         "        with self._database.transaction():\n            if not is_new:\n",
     ),
     "a high-water mark": ("watch/search.py", "RELIST_SECONDS = 540.0", "RELIST_SECONDS = 1e9"),

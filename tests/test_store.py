@@ -23,11 +23,12 @@ from mailwatch.alert import Alert
 from mailwatch.amazon.details import Item
 from mailwatch.database import FILE_NAME, LOCK_NAME, SCHEMA_VERSION, Database, RunLock
 from mailwatch.errors import PassingError, StoreError
+from mailwatch.folders import MailIdentity, Seen
 from mailwatch.notice import Kind, Notice, Route
 from mailwatch.outbox import OutboxEntry
 from mailwatch.request import Action, Rules, State
 from mailwatch.services import Outcome, Result
-from mailwatch.store import MailIdentity, Reading, Recorded, Seen, Store
+from mailwatch.store import Reading, Recorded, Store
 from mailwatch.trust import Trust
 
 NOON = datetime(2022, 8, 8, 12, 0, tzinfo=UTC)  # outside the roll-out window
@@ -116,7 +117,7 @@ def test_a_mail_recorded_before_gives_nothing(store: Store, tmp_path: Path) -> N
     mail = reading(notice())
     assert decided(store.record(mail, RULES, ALL, NOON)) == [Action.OPEN]
     assert store.record(mail, RULES, ALL, NOON) == []
-    assert (count(tmp_path, "outbox"), count(tmp_path, "sighting"), store.mails_seen()) == (1, 1, 1)
+    assert (count(tmp_path, "outbox"), count(tmp_path, "sighting"), store.folders.mails_seen()) == (1, 1, 1)
 
 
 def test_what_is_recorded_is_there_for_another_process(store: Store, tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_what_is_recorded_is_there_for_another_process(store: Store, tmp_path: P
     with closing(Store.open(tmp_path)) as other:
         assert [each.order_id for each in other.requests()] == [ONE]
         assert told(due(other)).order_id == ONE
-        assert len(other.seen("shop", "INBOX", 7) & store.seen("shop", "INBOX", 7)) == 1
+        assert len(other.folders.seen("shop", "INBOX", 7) & store.folders.seen("shop", "INBOX", 7)) == 1
 
 
 def test_two_threads_that_record_the_two_routes_of_a_request_open_it_once(tmp_path: Path) -> None:
@@ -738,9 +739,9 @@ def test_a_store_of_the_first_version_keeps_what_it_knows(tmp_path: Path, monkey
     """A mail that was seen is not told again. Planted fault: the migration fills `mail` anew: red."""
     of_version_1(tmp_path, monkeypatch)
     with closing(Store.open(tmp_path)) as store:
-        assert store.seen("shop", "INBOX", 7) == {4}
-        assert store.seen_as("shop", "INBOX", 7, [4, 5]) == {4: {Seen(int(NOON.timestamp()), 1000)}, 5: set()}
-        [folder] = store.folders()
+        assert store.folders.seen("shop", "INBOX", 7) == {4}
+        assert store.folders.seen_as("shop", "INBOX", 7, [4, 5]) == {4: {Seen(int(NOON.timestamp()), 1000)}, 5: set()}
+        [folder] = store.folders.health()
         assert (folder.folder, folder.mode, folder.last_good_search, folder.mails_seen) == ("INBOX", "idle", NOON, 41)
         fares = store.outbox.fares.of("slack", NOON)
         assert (fares.last_success, fares.owed, fares.not_before, fares.failures) == (NOON, 2, None, 0)
@@ -871,13 +872,13 @@ def test_root_gives_no_file_away_that_it_did_not_make(tmp_path: Path) -> None:
 
 
 def test_a_folder_remembers_its_last_good_search(store: Store) -> None:
-    assert store.folder("shop", "INBOX") is None
-    store.start_folder("shop", "INBOX", None, 0, "poll")
-    started = store.folder("shop", "INBOX")
+    assert store.folders.state("shop", "INBOX") is None
+    store.folders.start("shop", "INBOX", None, 0, "poll")
+    started = store.folders.state("shop", "INBOX")
     assert started is not None
     assert (started.uidvalidity, started.last_good_search) == (None, None)
-    store.good_search("shop", "INBOX", NOON)
-    store.start_folder("shop", "INBOX", 7, 3, "idle")
-    again = store.folder("shop", "INBOX")
+    store.folders.good_search("shop", "INBOX", NOON)
+    store.folders.start("shop", "INBOX", 7, 3, "idle")
+    again = store.folders.state("shop", "INBOX")
     assert again is not None
     assert (again.uidvalidity, again.floor, again.last_good_search) == (7, 3, NOON)

@@ -959,7 +959,7 @@ def test_the_list_of_a_big_folder_is_compared_once_over(server: ScriptedImap, tm
     now = datetime.now(UTC)
     server.folders["INBOX"].uidnext = 20_001
     with closing(Store.open(made.watch.state_dir)) as store:
-        store.start_folder("shop", "INBOX", 1_650_000_000, 0, "idle")
+        store.folders.start("shop", "INBOX", 1_650_000_000, 0, "idle")
         with store._database.transaction():
             for uid in range(1, 20_001):
                 store._database.change(

@@ -28,10 +28,11 @@ from mailwatch import config
 from mailwatch.catalogue import Language, say
 from mailwatch.clock import Clock
 from mailwatch.config import Channel, Config, audience
+from mailwatch.folders import MailIdentity
 from mailwatch.notice import Kind, Notice, Route
 from mailwatch.services import Answer, Cause, Outcome, Result
 from mailwatch.services.answer import by_status
-from mailwatch.store import MailIdentity, Reading, Recorded, Store
+from mailwatch.store import Reading, Recorded, Store
 from mailwatch.texts import Text
 from mailwatch.transport import Sender
 from mailwatch.trust import Trust
@@ -214,8 +215,8 @@ class Run:
         # What a power loss does is test_store's; here weeks pass.
         self.store._database.one("PRAGMA synchronous = OFF")
         self.store._database.one("PRAGMA journal_mode = MEMORY")
-        if is_searching and self.store.folder("shop", "INBOX") is None:
-            self.store.start_folder("shop", "INBOX", 7, 0, "idle")
+        if is_searching and self.store.folders.state("shop", "INBOX") is None:
+            self.store.folders.start("shop", "INBOX", 7, 0, "idle")
         self.channels = [ChannelWorker(made, each, phones.of, self.signals, clock) for each in made.channels]
         self.oversight = Oversight(made, phones.of, self.signals, clock)
         self._steps: dict[str, Callable[[], float]] = {
@@ -300,5 +301,5 @@ class Run:
 
     def _search(self) -> float:
         if self.is_searching:
-            self.store.good_search("shop", "INBOX", self.clock.now())
+            self.store.folders.good_search("shop", "INBOX", self.clock.now())
         return 60.0

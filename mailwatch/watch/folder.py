@@ -81,7 +81,7 @@ class FolderWorker:
         """From another thread: it hangs, and another takes its place; should it wake, it ends."""
         self._is_abandoned = True
         if self._search is not None and (mail := self._search.reading) is not None:
-            self._with_store(lambda store: store.reading_failed(mail))
+            self._with_store(lambda store: store.folders.reading_failed(mail))
         self.interrupt()
 
     @property
@@ -181,7 +181,7 @@ class FolderWorker:
             return folder
         else:
             folder.close()
-        self._with_store(lambda store: store.folder_absent(self.account.name, self.folder, self._clock.now()))
+        self._with_store(lambda store: store.folders.absent(self.account.name, self.folder, self._clock.now()))
         self.progress.rest(_JUNK_LOOK_SECONDS)
         self._clock.wait(self._signals.stop, _JUNK_LOOK_SECONDS)
         return None

@@ -318,7 +318,7 @@ def slice_seconds(config: Config) -> float:
 
 def state_of(store: Store, config: Config, now: datetime) -> Health:
     """What the store says of the folders and channels of the configuration."""
-    latest = {(folder.account, folder.folder): folder for folder in store.folders()}
+    latest = {(folder.account, folder.folder): folder for folder in store.folders.health()}
     folders = [
         latest.get((account.name, folder)) or FolderHealth(account.name, folder, None, None, 0)
         for account in config.accounts

@@ -14,9 +14,10 @@ from mailwatch.config import Account, Config, audience
 from mailwatch.database import moment
 from mailwatch.errors import MailwatchError, Unreachable
 from mailwatch.fetched import Headline
+from mailwatch.folders import MailIdentity, Seen, Tries
 from mailwatch.mailbox import Mailbox
 from mailwatch.report import Gather
-from mailwatch.store import MailIdentity, Reading, Recorded, Seen, Store, Tries
+from mailwatch.store import Reading, Recorded, Store
 from mailwatch.trust import Trust
 from mailwatch.watch.signals import Progress, Signals
 
@@ -93,7 +94,7 @@ class Search:
         self._channels = audience(config.channels)
         self._uidvalidity = folder.uidvalidity or 0
         self._floor = self._start()
-        self._seen = store.seen(account.name, folder.folder, self._uidvalidity)
+        self._seen = store.folders.seen(account.name, folder.folder, self._uidvalidity)
         self._relist_at = clock.monotonic()
         self._is_examined = True
         self._has_fetched = False
@@ -105,7 +106,7 @@ class Search:
 
     def go(self) -> None:
         """List, fetch and record everything unseen, or raise; a good search unless a listed mail did not come."""
-        known = self._store.folder(self._account.name, self._mailbox.folder)
+        known = self._store.folders.state(self._account.name, self._mailbox.folder)
         last = known.last_good_search if known else None
         self._is_first = last is None
         self._is_backlog = last is not None and self._clock.now() - last > _OUTAGE
@@ -131,7 +132,7 @@ class Search:
         """A good search is noted; what was gathered is told at once, also where a listed mail did not come."""
         now, where = self._clock.now(), (self._account.name, self._mailbox.folder)
         if not self.lasting.doubtful:
-            self._store.good_search(*where, now)
+            self._store.folders.good_search(*where, now)
         if self._store.reports.tell_gathered(*where, self._channels, now):
             self._signals.wake_channels()
 
@@ -140,16 +141,16 @@ class Search:
         where = self._account.name, self._mailbox.folder
         if self._is_first:
             return Gather("rebuilt" if self._store.reports.was_rebuilt() else "first_start", *where)
-        known = self._store.folder(*where)
+        known = self._store.folders.state(*where)
         is_much = self._is_backlog and known is not None and known.singles >= _SINGLES
         return Gather("outage", *where) if is_much else None
 
     def _start(self) -> int:
         """The UID up to which mails were there before the first start; those count only within the look-back."""
-        known = self._store.folder(self._account.name, self._mailbox.folder)
+        known = self._store.folders.state(self._account.name, self._mailbox.folder)
         same = known is not None and known.uidvalidity == self._mailbox.uidvalidity
         floor = known.floor if known and same else self._highest_uid()
-        self._store.start_folder(
+        self._store.folders.start(
             self._account.name,
             self._mailbox.folder,
             self._mailbox.uidvalidity,
@@ -185,7 +186,7 @@ class Search:
 
     def _since(self) -> date:
         """`lookback_days` and a day for time zones, or the time since the last good search if that is longer."""
-        known, now = self._store.folder(self._account.name, self._mailbox.folder), self._clock.now()
+        known, now = self._store.folders.state(self._account.name, self._mailbox.folder), self._clock.now()
         away = now - known.last_good_search if known and known.last_good_search else timedelta()
         return (max(now, self._newest()) - max(self._config.watch.lookback, away) - timedelta(days=1)).date()
 
@@ -216,7 +217,7 @@ class Search:
         return confirmed
 
     def _seen_as(self, uids: Sequence[int]) -> dict[int, set[Seen]]:
-        return self._store.seen_as(self._account.name, self._mailbox.folder, self._uidvalidity, uids)
+        return self._store.folders.seen_as(self._account.name, self._mailbox.folder, self._uidvalidity, uids)
 
     def _fetch(self, uids: Sequence[int]) -> None:
         """All that are unseen; those whose headline did not come before alone, behind the others: they hold none."""
@@ -269,7 +270,7 @@ class Search:
         """Try a mail whose headline did not come once more; after too many tries it is told and set aside."""
         unknown, now, doubt = Headline(uid, None, 0, b""), self._clock.monotonic(), self.lasting.doubtful[uid]
         identity = self._identity(unknown)
-        tries = self._store.begin_reading(identity)
+        tries = self._store.folders.begin_reading(identity)
         if now - doubt.since >= _DOUBT_SECONDS and _is_hopeless(tries):
             self._set_aside(unknown)
             del self.lasting.doubtful[uid]
@@ -280,10 +281,10 @@ class Search:
         except Unreachable as fault:
             # Where the server shows other mails it is this one's fault; else it may be the server's, or the link's.
             if self._has_fetched and not server_fault.is_passing(fault):
-                self._store.reading_failed(identity)
+                self._store.folders.reading_failed(identity)
             raise
         if uid in self.lasting.doubtful:
-            self._store.reading_failed(identity)
+            self._store.folders.reading_failed(identity)
 
     def _step(self) -> None:
         self._progress.expect(_PIECE_SECONDS)
@@ -291,7 +292,7 @@ class Search:
     def _take(self, headline: Headline) -> None:
         """Fetch, read and record one candidate; one that never comes to its end is set aside, so that it holds none."""
         identity = self._identity(headline)
-        tries = self._store.begin_reading(identity)
+        tries = self._store.folders.begin_reading(identity)
         if _is_hopeless(tries):
             self._set_aside(headline)
             return
@@ -301,7 +302,7 @@ class Search:
         except MailwatchError:
             raise
         except Exception:
-            self._store.reading_failed(identity)
+            self._store.folders.reading_failed(identity)
             raise
         finally:
             self.reading = None

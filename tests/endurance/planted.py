@@ -14,9 +14,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mailwatch import mailbox, store, transport
+from mailwatch import mailbox, transport
 from mailwatch.cli import main
 from mailwatch.database import Database
+from mailwatch.folders import Folders, MailIdentity, Tries
 from mailwatch.outbox import Outbox
 from mailwatch.services.line import Line
 from mailwatch.store import Store
@@ -52,21 +53,21 @@ OF_A_CHANNEL = STEPS[STEPS.index("before begin_attempt") :]
 
 
 def _seen_before_recorded() -> None:
-    plain_begin, plain_insert = Store.begin_reading, Store._insert_mail
-    begun: set[store.MailIdentity] = set()
+    plain_begin, plain_insert = Folders.begin_reading, Folders.insert
+    begun: set[MailIdentity] = set()
 
-    def begin_reading(self: Store, mail: store.MailIdentity) -> store.Tries:
+    def begin_reading(self: Folders, mail: MailIdentity) -> Tries:
         tries = plain_begin(self, mail)
         with self._database.transaction():
             if plain_insert(self, mail):
                 begun.add(mail)
         return tries
 
-    def insert_mail(self: Store, mail: store.MailIdentity) -> bool:
+    def insert(self: Folders, mail: MailIdentity) -> bool:
         return plain_insert(self, mail) or mail in begun
 
-    _put(Store, "begin_reading", begin_reading)
-    _put(Store, "_insert_mail", insert_mail)
+    _put(Folders, "begin_reading", begin_reading)
+    _put(Folders, "insert", insert)
 
 
 def _settled_before_sent() -> None:
@@ -169,10 +170,10 @@ class Failpoint:
             (folder, "uids", "list"),
             (folder, "headlines", "headlines"),
             (folder, "text", "text"),
-            (Store, "begin_reading", "begin_reading"),
+            (Folders, "begin_reading", "begin_reading"),
             (Store, "record", "record"),
             (Store, "record_others", "record_others"),
-            (Store, "good_search", "good_search"),
+            (Folders, "good_search", "good_search"),
             (Outbox, "begin_attempt", "begin_attempt"),
             (Outbox, "settle", "settle"),
         ):

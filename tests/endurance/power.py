@@ -32,9 +32,10 @@ from mailwatch import database, message, notice
 from mailwatch.amazon import template
 from mailwatch.database import Database, RunLock
 from mailwatch.errors import Fault, MailwatchError
+from mailwatch.folders import MailIdentity
 from mailwatch.request import Rules
 from mailwatch.services import Outcome, Result
-from mailwatch.store import MailIdentity, Reading, Store
+from mailwatch.store import Reading, Store
 from mailwatch.trust import Provider
 
 from .bench import TESTS, Figures
@@ -110,7 +111,7 @@ def _days_work(store: Store) -> Iterator[None]:
     """Mails are read, recorded and told; faults begin and end; what is old is forgotten. Each step is acknowledged."""
     now = START
     fault = Fault("fault.channel", {"channel": "line", "why": Fault("channel.silent")})
-    store.start_folder("shop", "INBOX", 1, 3, "idle", "INBOX")
+    store.folders.start("shop", "INBOX", 1, 3, "idle", "INBOX")
     yield
     store.reports.note_run(now)
     yield
@@ -118,13 +119,13 @@ def _days_work(store: Store) -> Iterator[None]:
         now += timedelta(minutes=1)
         for uid, mail in enumerate((mails.by_notification, mails.by_message, mails.wish), start=10 + 4 * number):
             identity = MailIdentity("shop", "INBOX", 1, uid, now, 2000)
-            store.begin_reading(identity)
+            store.folders.begin_reading(identity)
             yield
             _record(store, identity, mail(mails.order_id(number, 503 if mail is not mails.wish else 250)), now)
             yield
         store.record_others([MailIdentity("shop", "INBOX", 1, 13 + 4 * number, now, 3000)])
         yield
-        store.good_search("shop", "INBOX", now)
+        store.folders.good_search("shop", "INBOX", now)
         yield
         yield from _sends(store, number, now)
     store.episodes.begin("channel/line", fault, AUDIENCE, now)

@@ -17,7 +17,7 @@ import mailparser
 
 import mailwatch.cli
 from mailwatch import html_text, notice, transport
-from mailwatch.store import Store
+from mailwatch.folders import Folders
 from mailwatch.watch.oversight import Oversight
 
 PLACES: dict[str, tuple[Any, str]] = {
@@ -27,7 +27,7 @@ PLACES: dict[str, tuple[Any, str]] = {
     "parse": (notice, "read"),
     "send": (transport, "sender"),
     "oversight": (Oversight, "look"),
-    "commit": (Store, "good_search"),
+    "commit": (Folders, "good_search"),
 }
 
 

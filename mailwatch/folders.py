@@ -1,0 +1,178 @@
+"""The watched folders, and the mails that were seen there. Rows of `folder`, `mail` and `reading`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+from mailwatch.database import Database, moment
+from mailwatch.health import FolderHealth
+
+
+@dataclass(frozen=True, slots=True)
+class MailIdentity:
+    """What names a mail in a folder. UID alone never does: a lost index gives old numbers to other mails."""
+
+    account: str
+    folder: str
+    uidvalidity: int
+    uid: int
+    received: datetime
+    size: int
+
+
+class Seen(NamedTuple):
+    """What tells a recorded mail from another under the same UID: its arrival in seconds since 1970, and its size."""
+
+    received: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How often reading a mail was begun and never ended well, and how often it surely failed by itself."""
+
+    begun: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class FolderState:
+    """What is known of a watched folder. `floor`: UIDs up to here were there before the first start; `singles`: alerts
+    told singly since the last good search."""
+
+    uidvalidity: int | None
+    floor: int
+    last_good_search: datetime | None
+    singles: int = 0
+
+
+class Folders:
+    """The folders of one store. Of a failing disk: a row whose numbers are none names no mail; it is read again."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # ---- folders ----
+
+    def state(self, account: str, folder: str) -> FolderState | None:
+        """What is known of a folder, or None before its first search."""
+        row = self._database.one("SELECT * FROM folder WHERE account = ? AND folder = ?", account, folder)
+        if row is None:
+            return None
+        at = moment(row["last_good_search"]) if row["last_good_search"] else None
+        return FolderState(row["uidvalidity"], row["floor"], at, row["singles"])
+
+    def start(
+        self, account: str, folder: str, uidvalidity: int | None, floor: int, mode: str, watched_as: str | None = None
+    ) -> None:
+        """Remember a folder's present UIDVALIDITY, floor and mode. `watched_as`: its name in the configuration."""
+        with self._database.transaction():
+            self._database.change(
+                "INSERT INTO folder (account, folder, uidvalidity, floor, mode, watched_as) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (account, folder) DO UPDATE SET uidvalidity = excluded.uidvalidity,"
+                " floor = excluded.floor, mode = excluded.mode, watched_as = excluded.watched_as",
+                *(account, folder, uidvalidity, floor, mode, watched_as or folder),
+            )
+
+    def absent(self, account: str, watched_as: str, now: datetime) -> None:
+        """The server has no such folder, and that is well: the account has no junk folder."""
+        self.start(account, watched_as, None, 0, "absent")
+        self.good_search(account, watched_as, now)
+
+    def health(self) -> list[FolderHealth]:
+        """Every folder that was ever watched, under its name in the configuration, the latest searched last."""
+        found = self._database.all("SELECT * FROM folder ORDER BY last_good_search IS NOT NULL, last_good_search")
+        return [
+            FolderHealth(
+                account=row["account"],
+                folder=row["watched_as"] or row["folder"],
+                mode=row["mode"],
+                last_good_search=moment(row["last_good_search"]) if row["last_good_search"] else None,
+                mails_seen=row["mails_seen"],
+            )
+            for row in found
+        ]
+
+    def good_search(self, account: str, folder: str, now: datetime) -> None:
+        """A search was complete, and every unseen mail is recorded."""
+        query = "UPDATE folder SET last_good_search = ?, singles = 0 WHERE account = ? AND folder = ?"
+        with self._database.transaction():
+            self._database.change(query, now.timestamp(), account, folder)
+
+    def count_single(self, mail: MailIdentity) -> None:
+        """An alert of this mail is told by itself. Inside the caller's transaction."""
+        query = "UPDATE folder SET singles = singles + 1 WHERE account = ? AND folder = ?"
+        self._database.change(query, mail.account, mail.folder)
+
+    # ---- mails ----
+
+    def seen(self, account: str, folder: str, uidvalidity: int) -> set[int]:
+        """The UIDs under which mails are recorded."""
+        query = "SELECT uid FROM mail WHERE account = ? AND folder = ? AND uidvalidity = ? AND typeof(uid) = 'integer'"
+        return {row["uid"] for row in self._database.each(query, account, folder, uidvalidity)}
+
+    def seen_as(self, account: str, folder: str, uidvalidity: int, uids: Sequence[int]) -> dict[int, set[Seen]]:
+        """What is recorded under each of these UIDs: under one that was given anew, more than once."""
+        query = (
+            "SELECT uid, received, size FROM mail WHERE account = ? AND folder = ? AND uidvalidity = ?"
+            " AND uid IN (SELECT value FROM json_each(?)) AND typeof(received) = 'integer'"
+        )
+        found: dict[int, set[Seen]] = {uid: set() for uid in uids}
+        for row in self._database.each(query, account, folder, uidvalidity, json.dumps(list(uids))):
+            found[row["uid"]].add(Seen(row["received"], row["size"]))
+        return found
+
+    def mails_seen(self) -> int:
+        """How many mails of all folders are recorded."""
+        row = self._database.one("SELECT count(*) AS n FROM mail")
+        return int(row["n"]) if row else 0
+
+    def latest_arrival(self) -> datetime:
+        """When the newest mail arrived by its server's clock; 1970 where there is none."""
+        row = self._database.one("SELECT max(received) AS at FROM mail WHERE typeof(received) = 'integer'")
+        return moment(row["at"] or 0) if row else datetime.fromtimestamp(0, UTC)
+
+    def insert(self, mail: MailIdentity) -> bool:
+        """Whether the mail is new; it is read to its end with this. Inside the caller's transaction."""
+        written = self._database.change(
+            "INSERT INTO mail VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", *_key_of(mail)
+        )
+        self._database.change(f"DELETE FROM reading WHERE {_THE_MAIL}", *_key_of(mail))  # noqa: S608 - a constant
+        if written.rowcount:
+            query = "UPDATE folder SET mails_seen = mails_seen + 1 WHERE account = ? AND folder = ?"
+            self._database.change(query, mail.account, mail.folder)
+        return bool(written.rowcount)
+
+    def begin_reading(self, mail: MailIdentity) -> Tries:
+        """A candidate is about to be fetched and read; how often that was tried, this time included.
+
+        On disk before it begins, so that a mail that kills us is known at the next start.
+        """
+        return self._count_try(mail, "begun")
+
+    def reading_failed(self, mail: MailIdentity) -> None:
+        """Reading it ended with something unforeseen, or not at all: the mail's fault, and not that of a kill."""
+        self._count_try(mail, "failed")
+
+    def _count_try(self, mail: MailIdentity, what: Literal["begun", "failed"]) -> Tries:
+        with self._database.transaction():
+            self._database.change(
+                "INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING", *_key_of(mail)
+            )
+            self._database.change(
+                f"UPDATE reading SET {what} = {what} + 1 WHERE {_THE_MAIL}",  # noqa: S608 - constants
+                *_key_of(mail),
+            )
+            row = self._database.one(f"SELECT begun, failed FROM reading WHERE {_THE_MAIL}", *_key_of(mail))  # noqa: S608
+        return Tries(row["begun"], row["failed"]) if row else Tries(1, 0)
+
+
+_THE_MAIL = "account = ? AND folder = ? AND uidvalidity = ? AND uid = ? AND received = ? AND size = ?"
+
+
+def _key_of(mail: MailIdentity) -> tuple[str, str, int, int, int, int]:
+    return mail.account, mail.folder, mail.uidvalidity, mail.uid, int(mail.received.timestamp()), mail.size
