@@ -266,7 +266,7 @@ def set_aside_damaged(folder: Path, now: datetime) -> str | None:
         was_written = (folder / LOCK_NAME).exists() and (folder / LOCK_NAME).stat().st_size > 0
         if not path.exists() or path.stat().st_size == 0:
             return "the file is gone" if was_written else None
-        problem = _problem(path) or _problem_of_head(path)
+        problem = _problem(path)
         if problem is None:
             return None
         for each in (path, path.with_name(f"{FILE_NAME}-journal")):
@@ -292,7 +292,9 @@ def _problem(path: Path) -> str | None:
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
         found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
-        return found[:100] if found != "ok" else _oddity(connection)
+        if found != "ok":
+            return found[:100]
+        return "file format version" if _is_read_only(connection, path) else _oddity(connection)
     except sqlite3.DatabaseError as fault:
         # A full disk, missing permission or another process is no damage; what was cut off or makes no sense is.
         if _is_undecodable(fault):
@@ -306,14 +308,21 @@ def _problem(path: Path) -> str | None:
         connection.close()
 
 
-def _problem_of_head(path: Path) -> str | None:
-    """A version of the file with which SQLite only reads it (file format 1.3.3).
+def _is_read_only(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether SQLite only reads the file though we may write it: its head names another format (file format 1.3.3).
 
-    Looked at last: by then SQLite has taken back what a power cut left half written, and has closed the file; where it
-    had it open, our closing it would drop SQLite's locks (POSIX).
+    Asked of SQLite, and after it took back what a power cut left half written. Opening and closing the file beside it
+    would drop the locks of all its connections in this process (POSIX; sqlite.org/howtocorrupt.html section 2.2).
     """
-    with path.open("rb") as file:
-        return None if set(file.read(100)[18:20]) <= {1, 2} else "file format version"
+    try:
+        connection.execute("BEGIN IMMEDIATE")  # which SQLite makes a BEGIN where it only reads
+        connection.execute("PRAGMA user_version = 0")
+    except sqlite3.DatabaseError as fault:
+        return getattr(fault, "sqlite_errorname", "") == "SQLITE_READONLY" and os.access(path, os.W_OK)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return False
 
 
 def _oddity(connection: sqlite3.Connection) -> str | None:
@@ -384,20 +393,25 @@ def _make_for_group(path: Path) -> None:
     """Make the file where it is not there. Its group may read it in a folder that is open to its group alone (0750).
 
     What root makes, as with `sudo mailwatch check --send`, belongs to the folder's owner: `run` must be able to write
-    it. SQLite gives its journal the mode and the owner of the file.
+    it. SQLite gives its journal the mode and the owner of the file. A file that is there is not opened: to close it
+    would drop the locks of its connections in this process (POSIX).
     """
     folder = path.parent.stat()
     is_for_group = folder.st_mode & stat.S_IRGRP and not folder.st_mode & stat.S_IRWXO
     wanted = 0o640 if is_for_group else 0o600
-    descriptor, is_new = _opened(path)
     try:
-        found = os.fstat(descriptor)
-        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != wanted:
-            os.fchmod(descriptor, wanted)
-        if is_new and os.geteuid() == 0 != folder.st_uid:
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+        made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, wanted)
+    except FileExistsError:
+        found = path.lstat()  # it may be a link to a file of root's
+        if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != wanted:
+            path.chmod(wanted)
+        return
+    try:
+        os.fchmod(made, wanted)
+        if os.geteuid() == 0 != folder.st_uid:
+            os.fchown(made, folder.st_uid, folder.st_gid)
     finally:
-        os.close(descriptor)
+        os.close(made)
 
 
 def moment(stored: float) -> datetime:
@@ -406,14 +420,6 @@ def moment(stored: float) -> datetime:
         return datetime.fromtimestamp(stored, UTC)
     except (OverflowError, ValueError, OSError, TypeError):
         return datetime.fromtimestamp(0, UTC)
-
-
-def _opened(path: Path) -> tuple[int, bool]:
-    """The file, and whether it is new. One that was there may be a link to a file of root's."""
-    try:
-        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), True
-    except FileExistsError:
-        return os.open(path, os.O_CREAT | os.O_RDWR, 0o600), False
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ import json
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
@@ -118,6 +120,34 @@ def test_a_mail_recorded_before_gives_nothing(store: Store, tmp_path: Path) -> N
     assert decided(store.record(mail, RULES, ALL, NOON)) == [Action.OPEN]
     assert store.record(mail, RULES, ALL, NOON) == []
     assert (count(tmp_path, "outbox"), count(tmp_path, "sighting"), store.folders.mails_seen()) == (1, 1, 1)
+
+
+def _another_process_writes(path: Path) -> str:
+    """What another process, as `mailwatch done`, gets that would write now and does not wait."""
+    code = (
+        "import sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)\n"
+        "try:\n    connection.execute('BEGIN IMMEDIATE')\n    print('wrote')\n"
+        "except sqlite3.OperationalError as fault:\n    print(fault)"
+    )
+    return subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("beside", ["open", "look"])
+def test_no_worker_drops_the_lock_of_another_s_transaction(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: str
+) -> None:
+    """Whoever closes a descriptor of a file drops every lock of its process on it (POSIX): another process rolled back
+    the transaction under way. Seen red with the file opened at each `Database.open`, and with its head read by us."""
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.05)
+    with store._database.transaction():
+        store._database.change("INSERT INTO counter VALUES ('beside', 1)")
+        if beside == "open":
+            Store.open(tmp_path).close()
+        else:
+            assert database.set_aside_damaged(tmp_path, NOON) is None
+        assert _another_process_writes(tmp_path / FILE_NAME) == "database is locked"
+    assert _another_process_writes(tmp_path / FILE_NAME) == "wrote"
 
 
 def test_what_is_recorded_is_there_for_another_process(store: Store, tmp_path: Path) -> None:
