@@ -127,7 +127,7 @@ class Episodes:
         names = [
             name for name, kinds in audience if "fault" in kinds and episode.key not in {what + name for what in own}
         ]
-        if stage is Stage.LASTS:
+        if stage is not Stage.OVER:
             self._outbox.supersede(episode.key, names, now)
         news = rows.news_out(FaultNews(episode.fault, stage, episode.began))
         self._outbox.owe(None, news, names, now, about=episode.key, hold_until=hold_until)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from mailwatch.database import Database, moment
 from mailwatch.secret import Secret
 from mailwatch.services import Cause, Outcome, Result
 
+# What is later than this was written before the clock was set back: it counts as long ago.
+CLOCKS_AGREE = timedelta(minutes=1)
+# While something is owed it is tried at least once an hour: who tries later than this begins anew.
+_SERIES_ENDS = timedelta(hours=2)
+# Since when something is owed to a channel: (now and `CLOCKS_AGREE`); and what: (channel, its own fault's key, now).
+OLDEST = (
+    "min(CASE WHEN created_at > ? THEN 0 WHEN outcome = 'refused' THEN created_at"
+    " ELSE max(created_at, next_attempt) END)"
+)
+OWED = "channel = ? AND settled_at IS NULL AND about IS NOT ? AND (next_attempt <= ? OR outcome = 'refused')"
 # The quotas of LINE and others are of the month in Japan.
 _MONTH_ZONE = ZoneInfo("Asia/Tokyo")
 
@@ -52,11 +62,8 @@ class Fares:
         """How a channel fares, and what is owed to it. A fault of its own is not counted as owed."""
         row = self._database.one("SELECT * FROM channel WHERE name = ?", name)
         owed = self._database.one(
-            "SELECT count(*) AS n, min(CASE WHEN outcome = 'refused' THEN created_at"
-            " ELSE max(created_at, next_attempt) END) AS oldest FROM outbox"
-            " WHERE channel = ? AND settled_at IS NULL AND about IS NOT ?"
-            " AND (next_attempt <= ? OR outcome = 'refused')",
-            *(name, f"channel/{name}", now.timestamp()),
+            f"SELECT count(*) AS n, {OLDEST} AS oldest FROM outbox WHERE {OWED}",  # noqa: S608 - constants
+            *((now + CLOCKS_AGREE).timestamp(), name, f"channel/{name}", now.timestamp()),
         )
         count, oldest = (int(owed["n"]), _moment(owed["oldest"])) if owed else (0, None)
         if row is None:
@@ -89,11 +96,12 @@ class Fares:
         return True
 
     def began(self, name: str, now: datetime) -> None:
-        """An attempt begins."""
+        """An attempt begins; a new series after a success, long after the last failure, or by another clock."""
         self._database.change(
             "INSERT INTO channel (name, trying_since) VALUES (?, ?) ON CONFLICT (name) DO UPDATE"
-            " SET trying_since = coalesce(channel.trying_since, excluded.trying_since)",
-            *(name, now.timestamp()),
+            " SET trying_since = excluded.trying_since, failures = 0 WHERE channel.trying_since IS NULL"
+            " OR channel.trying_since > excluded.trying_since OR channel.failed_at < ?",
+            *(name, now.timestamp(), (now - _SERIES_ENDS).timestamp()),
         )
 
     def accepted(self, name: str, now: datetime) -> None:

@@ -20,7 +20,7 @@ from mailwatch import retry, rows
 from mailwatch.alert import FaultNews, Stage, TestAlert, Told
 from mailwatch.database import Database, moment
 from mailwatch.errors import Fault
-from mailwatch.fares import Fares
+from mailwatch.fares import CLOCKS_AGREE, OLDEST, OWED, Fares
 from mailwatch.services import Outcome, Result
 
 # The reason and the excerpt of a buyer's message live no longer than this (design section 6).
@@ -33,7 +33,8 @@ _ALERT = "iif(json_valid(alert), alert, NULL)"
 # What the last of a month's quota is kept for: verified requests, and that nothing is watched any more.
 _KEPT_FOR = (
     f"({_ALERT} ->> 'kind' = 'request' AND {_ALERT} ->> 'trust' = 'verified' OR {_ALERT} ->> 'kind' = 'test'"
-    f" OR {_ALERT} ->> 'kind' = 'fault' AND {_ALERT} ->> 'stage' = 'began' OR {_ALERT} ->> 'kind' IS NULL)"
+    f" OR {_ALERT} ->> 'kind' = 'fault' AND {_ALERT} ->> 'stage' = 'began' OR {_ALERT} ->> 'kind' IS NULL"
+    f" OR {_ALERT} ->> 'names_verified' IS 1)"
 )
 
 
@@ -162,18 +163,24 @@ class Outbox:
     def postpone(self, entry: OutboxEntry, outcome: Outcome, now: datetime) -> float:
         """The channel did not accept the alert: it stays owed. Returns the seconds until the channel's next attempt.
 
-        0: only this alert was refused, and the next may go at once.
+        0: only this alert was refused, and the next may go at once. It stays refused until it is accepted: who answers
+        it otherwise an hour later has not changed its mind.
         """
+        is_unsure = entry.is_unsure or outcome.result is Result.AMBIGUOUS
+        row = self._database.one("SELECT 1 FROM outbox WHERE id = ? AND outcome = 'refused'", str(entry.id))
+        is_refused = row is not None or outcome.result is Result.REFUSED
+        if is_refused and outcome.result is not Result.PERMANENT:
+            outcome = replace(outcome, result=Result.REFUSED)
         state = self.fares.of(entry.channel, now)
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
         delay = max(retry.send_delay(outcome.result, state.failures + 1, jitter), outcome.retry_after)
         is_alone = outcome.result is Result.REFUSED
-        is_unsure = entry.is_unsure or outcome.result is Result.AMBIGUOUS
+        stored = Result.REFUSED if is_refused else outcome.result
         with self._database.transaction():
             self._database.change(
-                "UPDATE outbox SET outcome = ?, unsure = ? WHERE id = ?", outcome.result, int(is_unsure), str(entry.id)
+                "UPDATE outbox SET outcome = ?, unsure = ? WHERE id = ?", stored, int(is_unsure), str(entry.id)
             )
-            if is_alone:
+            if is_refused:
                 query = "UPDATE outbox SET next_attempt = ? WHERE id = ?"
                 self._database.change(query, now.timestamp() + delay, str(entry.id))
             self.fares.failed(entry.channel, outcome, now, 0.0 if is_alone else delay)
@@ -195,29 +202,36 @@ class Outbox:
         *,
         kept: bool,
         failing: Collection[str] = (),
+        rationed: Collection[str] = (),
     ) -> int:
         """Owe what `channel` owes to the first of `by` (name and kinds) that was not tried yet; how many rows.
 
         What it refused by itself, what it owes since `since` or longer (None: it does not fail), and with `kept`, where
         the rest of the month is kept for them, all but verified requests. One after another: a second stand-in only
-        where all before it are `failing`.
+        where all before it are `failing`, or `rationed` and this is not what their rest is kept for.
         """
-        waited = "max(created_at, next_attempt) <= ?"
+        # In the future: the clock was set back since.
+        waited = "(max(created_at, next_attempt) <= ? OR ? AND created_at > ?)"
+        is_failing = since is not None
         failed = self._database.all(
-            "SELECT * FROM outbox WHERE channel = ? AND settled_at IS NULL AND about IS NOT ? AND (outcome IS 'refused'"  # noqa: S608 - constants
+            f"SELECT *, {_KEPT_FOR} AS is_kept FROM outbox"  # noqa: S608 - constants
+            " WHERE channel = ? AND settled_at IS NULL AND about IS NOT ? AND (outcome IS 'refused'"
             f" OR next_attempt <= ? AND ({waited} OR ? AND NOT {_KEPT_FOR})) ORDER BY number",
-            *(channel, f"channel/{channel}", now.timestamp(), since.timestamp() if since else -1.0, kept),
+            *(channel, f"channel/{channel}", now.timestamp(), since.timestamp() if since else -1.0),
+            *(is_failing, (now + CLOCKS_AGREE).timestamp(), kept),
         )
         if not failed:
             return 0
         with self._database.transaction():
-            return sum(self._copy(row, by, failing, now) for row in failed)
+            for_others = {*failing, *rationed}
+            return sum(self._copy(row, by, failing if row["is_kept"] else for_others, now) for row in failed)
 
     def _copy(
         self, row: sqlite3.Row, by: Sequence[tuple[str, frozenset[str]]], failing: Collection[str], now: datetime
     ) -> int:
         root = row["root"] or row["id"]
-        group = self._database.all("SELECT * FROM outbox WHERE root = ? OR id = ?", root, root)
+        everywhere = self._database.all("SELECT * FROM outbox WHERE root = ? OR id = ?", root, root)
+        group = [each for each in everywhere if each["outcome"] != "channel removed"]
         copies = [each for each in group if each["id"] not in {root, row["id"]}]
         if any(each["channel"] not in failing and each["outcome"] != "refused" for each in copies):
             return 0
@@ -236,7 +250,7 @@ class Outbox:
             "INSERT INTO outbox (id, channel, request, alert, created_at, next_attempt, unsure, root, about)"
             " VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)",
             *(str(uuid.uuid4()), name, row["request"], row["alert"], row["created_at"]),
-            *(max(each["unsure"] for each in group), root, row["about"]),
+            *(max(each["unsure"] for each in everywhere), root, row["about"]),
         )
         return 1
 
@@ -251,9 +265,8 @@ class Outbox:
     def oldest_kept(self, channel: str, now: datetime) -> datetime | None:
         """Since when what a month's rest is kept for is owed to the channel."""
         row = self._database.one(
-            "SELECT min(max(created_at, next_attempt)) AS at FROM outbox WHERE channel = ? AND settled_at IS NULL"  # noqa: S608
-            f" AND about IS NOT ? AND next_attempt <= ? AND {_KEPT_FOR}",
-            *(channel, f"channel/{channel}", now.timestamp()),
+            f"SELECT {OLDEST} AS at FROM outbox WHERE {OWED} AND {_KEPT_FOR}",  # noqa: S608 - constants
+            *((now + CLOCKS_AGREE).timestamp(), channel, f"channel/{channel}", now.timestamp()),
         )
         return moment(row["at"]) if row and row["at"] is not None else None
 
@@ -263,23 +276,24 @@ class Outbox:
         return self._database.one(query, channel) is not None
 
     def supersede(self, about: str, channels: Iterable[str], now: datetime) -> None:
-        """Close the reminders of a fault that were not sent before the next one is owed; inside a transaction."""
+        """Close what the next news of a fault makes old: unsent reminders, and that it was over; in a transaction."""
         for name in channels:
-            which = f"channel = ? AND about = ? AND {_ALERT} ->> 'stage' = 'lasts'"
+            which = f"channel = ? AND about = ? AND {_ALERT} ->> 'stage' IN ('lasts', 'over')"
             self._close(which, "superseded", now, name, about)
 
     def close_removed_channels(self, audience: Sequence[tuple[str, frozenset[str]]], now: datetime) -> dict[str, int]:
         """Close what is owed to channels that left the configuration; how many rows of each.
 
-        The alert of a request that no channel of the `audience` (name and kinds) was owed is owed to it instead: a
-        channel may just have another name now.
+        What names orders, and no channel of the `audience` (name and kinds) was owed, is owed to it instead: a channel
+        may just have another name now.
         """
         names = {name for name, _ in audience}
         owed = self._database.all("SELECT * FROM outbox WHERE settled_at IS NULL ORDER BY number")
         gone = [row for row in owed if row["channel"] not in names]
         with self._database.transaction():
             for row in gone:
-                if row["request"] is not None and not self._is_owed_to_any(names, row):
+                is_digest = row["request"] is None and _kind(row["alert"]) == "digest"
+                if (row["request"] is not None or is_digest) and not self._is_owed_to_any(names, row):
                     self._owe_to_others(row, audience)
                 self._close("id = ?", "channel removed", now, row["id"])
         return dict(Counter(row["channel"] for row in gone))
@@ -288,12 +302,17 @@ class Outbox:
         try:
             alert = json.loads(row["alert"])
             takers = [name for name, kinds in audience if alert["kind"] in kinds]
+            if alert["kind"] == "digest" and not takers:
+                takers = [name for name, kinds in audience if kinds]
         except (ValueError, KeyError, TypeError):
             return  # a row that a failing disk has changed
         self.owe(row["request"], alert, takers, moment(row["created_at"]), may_be_repeat=bool(row["unsure"]))
 
     def _is_owed_to_any(self, names: Collection[str], row: sqlite3.Row) -> bool:
-        query = "SELECT channel FROM outbox WHERE request = ? AND created_at = ?"
+        query = (
+            "SELECT channel FROM outbox WHERE request IS ? AND created_at = ? AND about IS NULL"
+            " AND outcome IS NOT 'channel removed'"
+        )
         return any(each["channel"] in names for each in self._database.all(query, row["request"], row["created_at"]))
 
     # ---- what is said ----

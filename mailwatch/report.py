@@ -153,7 +153,8 @@ class Reports:
         for at in range(0, len(shown), _NAMED_IN_ONE):
             part = tuple(shown[at : at + _NAMED_IN_ONE])
             digest = Digest(reason, len(part), part, part[-1].at)
-            self._outbox.owe(None, rows.news_out(digest), [channel], now, may_be_repeat=is_repeat)
+            stored = rows.news_out(digest) | {"names_verified": any(each.is_verified_request for each in held)}
+            self._outbox.owe(None, stored, [channel], now, may_be_repeat=is_repeat)
 
     # ---- the run itself ----
 
@@ -238,6 +239,11 @@ class _Held:
     request: int | None
     alert: dict[str, Any]
     named: DigestRow
+
+    @property
+    def is_verified_request(self) -> bool:
+        """Whether the last of a month's quota is kept for it."""
+        return self.named.kind is Kind.REQUEST and self.alert["trust"] == Trust.VERIFIED
 
 
 def _held(row: sqlite3.Row) -> _Held | None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import mails
 import pytest
@@ -33,8 +34,10 @@ from virtual import (
 
 from mailwatch import health
 from mailwatch.alert import Alert
+from mailwatch.config import audience
 from mailwatch.notice import Kind
 from mailwatch.outbox import OutboxEntry
+from mailwatch.report import Gather
 from mailwatch.request import Rules
 from mailwatch.services import Outcome, Result
 from mailwatch.store import Store
@@ -430,6 +433,149 @@ def test_an_alert_that_is_refused_is_owed_and_overdue(start: Start) -> None:
     assert (fares.owed, fares.oldest_owed) == (1, NOON)
 
 
+def gathered(run: Run, orders: list[str], why: Literal["first_start", "outage"] = "outage") -> None:
+    """A search found so many verified requests at once: they are told in one digest."""
+    told_to, now = audience(run.config.channels), run.clock.now()
+    for order in orders:
+        found = reading(order, Kind.REQUEST, Trust.VERIFIED, now)
+        run.store.record(found, run.config.rules, told_to, now, None, Gather(why, "shop", "INBOX"))
+    run.store.reports.tell_gathered("shop", "INBOX", told_to, now)
+    run.signals.wake_channels()
+
+
+def digests(phones: Phones, name: str) -> list[str]:
+    """The bodies of the digests that were told there."""
+    return [each.text.body for each in phones.accepted(name) if each.text.title.startswith("[Digest]")]
+
+
+@pytest.mark.parametrize("answer", [500, 400, 401, NO_CONNECTION], ids=["500", "400", "401", "no connection"])
+def test_what_is_refused_stays_refused_whatever_the_next_answer(start: Start, answer: int | Outcome) -> None:
+    """It had not arrived, and that was told 62 times in a week, out of LINE's quota. Seen red with each answer taken
+    for the last word."""
+    run, phones = start(channel("slack"), channel("other", send=["fault"]))
+    phones.plans["slack"] = lambda text: status(400) if ONE in text.body else ACCEPTED
+    run.record(ONE)
+    run.go_on(minutes=1)
+    later = status(answer) if isinstance(answer, int) else answer
+    phones.plans["slack"] = lambda text: later if ONE in text.body else ACCEPTED
+    run.go_on(hours=30, pace=60)
+    assert OVER not in phones.titles("other")
+    assert len(phones.attempts("slack")) < 60
+    del phones.plans["slack"]
+    run.go_on(hours=2, pace=60)
+    assert phones.orders("slack") == [ONE]
+    assert phones.titles("other").count(OVER) == phones.titles("other").count(BEGAN)
+
+
+@pytest.mark.parametrize("code", [502, 504])
+def test_an_alert_that_a_gateway_never_lets_through_holds_the_next_for_a_while_only(start: Start, code: int) -> None:
+    """It may have been accepted each time, and is marked. Seen red with the next never tried in three days."""
+    run, phones = start(channel("slack"), channel("other", send=["fault"]))
+    phones.plans["slack"] = lambda text: status(code) if ONE in text.body else ACCEPTED
+    for order in (ONE, TWO):
+        run.record(order)
+    run.go_on(minutes=40)
+    assert phones.orders("slack") == [TWO]
+    del phones.plans["slack"]
+    run.go_on(hours=2)
+    assert phones.orders("slack") == [TWO, ONE]
+    assert phones.accepted("slack")[-1].is_marked
+
+
+def test_a_channel_that_failed_for_a_minute_two_days_ago_is_not_dead_for_the_next(start: Start) -> None:
+    """Its alert was told elsewhere, so it had no success since. Seen red with the two taken for one failure."""
+    run, phones = start(
+        channel("slack"), channel("sms", fallback_for=["slack"]), channel("other", send=["fault"]), watch=NO_MORNING
+    )
+    phones.plans["slack"] = NO_CONNECTION
+    run.record(ONE)
+    run.go_on(minutes=2)
+    assert phones.orders("sms") == [ONE]
+    run.go_on(hours=50, pace=60)
+    answers = iter([NO_CONNECTION])
+    phones.plans["slack"] = lambda _: next(answers, ACCEPTED)
+    run.record(TWO)
+    run.go_on(minutes=10)
+    assert phones.orders("slack") == [TWO]
+    assert phones.titles("other") == []
+
+
+def test_a_clock_that_is_set_back_stops_no_stand_in(start: Start) -> None:
+    """As where the hardware clock is in Japanese time. Seen red: for nine hours nobody was told, and all was well."""
+    run, phones = start(channel("slack"), channel("sms", fallback_for=["slack"]))
+    phones.plans["slack"] = NO_CONNECTION
+    run.record(ONE)
+    run.go_on(seconds=20)
+    run.clock.jump(-timedelta(hours=9))
+    run.record(TWO)
+    run.go_on(minutes=5)
+    assert phones.orders("sms", NOON - timedelta(days=1)) == [ONE, TWO]
+
+
+def test_what_the_clock_left_in_the_future_is_overdue(start: Start) -> None:
+    """Seen red with the heartbeat going on for nine hours."""
+    run, phones = start(channel("slack"))
+    phones.plans["slack"] = NO_CONNECTION
+    run.record(ONE)
+    run.go_on(seconds=20)
+    run.clock.jump(-timedelta(hours=9))
+    run.go_on(minutes=5)
+    now = run.clock.now()
+    troubles = health.troubles(state_of(run.store, run.config, now), now, health.fresh_within(60))
+    assert "fault.overdue" in {each.key for each in troubles}
+
+
+# ---- channels that come and go ----
+
+
+def test_an_alert_is_told_whichever_channels_are_taken_out_and_put_back(start: Start, tmp_path: Path) -> None:
+    """A name and back; one of two, then the other. Seen red with a closed row taken for one that is owed."""
+    run, phones = start(channel("slack"), channel("sms"))
+    phones.plans |= dict.fromkeys(("slack", "sms", "slack2"), status(404))
+    run.record(ONE)
+    run.go_on(minutes=5)
+    for sections in ([channel("slack")], [channel("slack2")]):
+        run.close()
+        run = Run(configured(tmp_path, *sections), phones, run.clock)
+        run.go_on(minutes=5)
+    run.close()
+    phones.plans.clear()
+    run = Run(configured(tmp_path, channel("sms"), channel("slack")), phones, run.clock)
+    run.go_on(hours=2, pace=60)
+    assert (phones.orders("slack"), phones.orders("sms")) == ([ONE], [ONE])
+    assert run.owed() == 0
+
+
+def test_a_new_stand_in_takes_what_one_that_was_taken_out_did_not_tell(start: Start, tmp_path: Path) -> None:
+    """Under another name or the same. Seen red with what was closed for ever in the hands of the old one."""
+    run, phones = start(channel("slack"), channel("sms", fallback_for=["slack"]))
+    phones.plans |= {"slack": status(403), "sms": status(401)}
+    run.record(ONE)
+    run.go_on(minutes=5)
+    run.close()
+    run = Run(configured(tmp_path, channel("slack")), phones, run.clock)
+    run.close()
+    del phones.plans["sms"]
+    again = channel("sms", url="json://127.0.0.1/new", fallback_for=["slack"])
+    run = Run(configured(tmp_path, channel("slack"), again), phones, run.clock)
+    run.go_on(minutes=5)
+    assert phones.orders("sms") == [ONE]
+
+
+def test_a_digest_is_told_on_the_channel_that_takes_the_dead_one_s_place(start: Start, tmp_path: Path) -> None:
+    """It is the alert of each order in it. Seen red with what has no request closed for good."""
+    run, phones = start(channel("slack"))
+    phones.plans["slack"] = status(404)
+    gathered(run, [ONE, TWO], "first_start")
+    run.go_on(minutes=5)
+    run.close()
+    run = Run(configured(tmp_path, channel("slack2", send=["request"])), phones, run.clock)
+    run.go_on(minutes=5)
+    [body] = digests(phones, "slack2")
+    assert ONE in body
+    assert TWO in body
+
+
 # ---- the month's quota ----
 
 
@@ -518,6 +664,44 @@ def test_what_waits_for_the_next_month_is_not_overdue(start: Start) -> None:
     assert phones.orders("other")[-1] == ORDERS[200]
     now = run.clock.now()
     assert health.troubles(state_of(run.store, run.config, now), now, health.fresh_within(60)) == ()
+
+
+def test_a_digest_that_names_verified_requests_is_what_the_rest_of_the_month_is_kept_for(start: Start) -> None:
+    """Seen red with the five requests of an outage told three weeks later."""
+    run, phones = start(channel("line", LINE, monthly_limit=40))
+    spend(run, 30)
+    gathered(run, ORDERS[200:203])
+    run.go_on(minutes=5)
+    [body] = digests(phones, "line")
+    assert all(order in body for order in ORDERS[200:203])
+
+
+def test_a_stand_in_that_saves_its_quota_leaves_the_rest_to_the_next(start: Start) -> None:
+    """Seen red: what it does not send counted as being taken care of, until the next month."""
+    line = channel("line", LINE, monthly_limit=20, fallback_for=["slack"])
+    run, phones = start(channel("slack"), line, channel("sms", fallback_for=["slack"]), watch=NO_MORNING)
+    phones.plans["slack"] = status(403)
+    for order in ORDERS[100:112]:
+        run.record(order)
+        run.go_on(minutes=1)
+    run.record(ONE, Kind.WISH)
+    run.record(TWO, trust=Trust.UNVERIFIED)
+    run.record(THREE)
+    run.go_on(minutes=5)
+    assert [order for order in phones.orders("sms") if order in {ONE, TWO, THREE}] == [ONE, TWO]
+    assert phones.orders("line")[-1] == THREE
+
+
+def test_a_refused_request_is_overdue_also_where_the_rest_of_the_month_is_kept(start: Start) -> None:
+    """Seen red: the hour that it waits for hid it from the heartbeat."""
+    run, phones = start(channel("line", LINE, monthly_limit=40))
+    spend(run, 30)
+    phones.plans["line"] = lambda text: status(400) if ORDERS[200] in text.body else ACCEPTED
+    run.record(ORDERS[200])
+    run.go_on(minutes=30)
+    now = run.clock.now()
+    troubles = health.troubles(state_of(run.store, run.config, now), now, health.fresh_within(60))
+    assert [each.key for each in troubles] == ["fault.overdue"]
 
 
 def test_the_quota_may_be_another_and_half_of_a_small_one_is_kept(start: Start) -> None:

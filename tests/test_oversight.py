@@ -489,6 +489,16 @@ def test_in_the_quiet_hours_only_requests_wishes_and_the_begin_of_a_fault_go_out
     assert run.owed() == 0
 
 
+def test_that_it_is_over_is_not_told_once_it_has_begun_again(start: Start) -> None:
+    """Seen red: what the night had held came in the morning, while the folder was not searched."""
+    at = datetime(2022, 8, 8, 13, 30, tzinfo=UTC)  # 22:30 in Japan
+    run, phones = start(channel("slack"), watch="morning_line = ''\nquiet_hours = '22:00-07:00'", at=at)
+    for is_searching, minutes in ((False, 40), (True, 30), (False, 480)):
+        run.is_searching = is_searching
+        run.go_on(minutes=minutes, pace=20)
+    assert phones.titles("slack", at) == [BEGAN, BEGAN]
+
+
 def test_what_is_held_is_taken_by_no_stand_in_and_is_not_overdue(start: Start) -> None:
     """Planted fault: a stand-in looks at no `next_attempt`: red."""
     run, phones = start(channel("slack"), channel("other", fallback_for=["slack"]), watch=QUIET)

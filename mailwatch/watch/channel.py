@@ -12,6 +12,7 @@ from mailwatch.clock import Clock
 from mailwatch.config import Channel, Config, audience
 from mailwatch.episode import CHANNEL, REFUSED
 from mailwatch.errors import Fault, StoreError
+from mailwatch.fares import ChannelState
 from mailwatch.outbox import OutboxEntry
 from mailwatch.rows import ODD
 from mailwatch.services import Cause, Outcome, Result
@@ -33,6 +34,12 @@ _KEPT_OF_MONTH = 50
 def kept_of_month(limit: int) -> int:
     """How many messages of a monthly limit are kept for verified requests."""
     return min(_KEPT_OF_MONTH, limit // 2)
+
+
+def is_rationed(channel: Channel, fares: ChannelState) -> bool:
+    """Whether what is left of the month is kept for verified requests."""
+    limit = channel.monthly_limit
+    return bool(limit) and fares.sent_this_month >= limit - kept_of_month(limit)
 
 
 class ChannelWorker:
@@ -124,24 +131,19 @@ class ChannelWorker:
         if other.outcome.result is not Result.ACCEPTED:
             return replace(other, delay=max(other.delay, failed.delay), is_news=other.is_news or failed.is_news)
         refused = replace(failed.outcome, result=Result.REFUSED, cause=Cause.REFUSED)
-        apart = _not_accepted(store, self._config, self.channel, entry, refused, self._clock)
+        is_unsure = entry.is_unsure or failed.outcome.result is Result.AMBIGUOUS
+        tried = replace(entry, is_unsure=is_unsure)
+        apart = _not_accepted(store, self._config, self.channel, tried, refused, self._clock)
         return replace(apart, is_news=apart.is_news or other.is_news)
 
     def _due(self, store: Store, now: datetime, besides: OutboxEntry | None = None) -> OutboxEntry | None:
         return store.outbox.due(
             self.channel.name,
             now,
-            only_verified=self._is_rationed(store),
+            only_verified=is_rationed(self.channel, store.outbox.fares.of(self.channel.name, now)),
             key_seconds=self.channel.service.key_seconds,
             besides=besides,
         )
-
-    def _is_rationed(self, store: Store) -> bool:
-        limit = self.channel.monthly_limit
-        if not limit:
-            return False
-        sent = store.outbox.fares.of(self.channel.name, self._clock.now()).sent_this_month
-        return sent >= limit - kept_of_month(limit)
 
     def _pause(self, store: Store) -> float:
         due = store.outbox.next_due(self.channel.name)
@@ -211,7 +213,8 @@ def _worded(entry: OutboxEntry, config: Config, channel: Channel, clock: Clock) 
 
 def _is_stuck(entry: OutboxEntry, outcome: Outcome) -> bool:
     """Whether an answer, and no silence, has kept the alert back so often that it may be about the alert alone."""
-    return entry.attempts >= _TRIED and outcome.result is Result.PASSING and outcome.cause in {Cause.SERVER, Cause.ODD}
+    is_passing = outcome.result in {Result.PASSING, Result.AMBIGUOUS}
+    return entry.attempts >= _TRIED and is_passing and outcome.cause in {Cause.SERVER, Cause.ODD}
 
 
 def _begins(outcome: Outcome, entry: OutboxEntry) -> str | None:

@@ -19,7 +19,7 @@ from mailwatch.fares import ChannelState
 from mailwatch.health import FolderHealth, Health
 from mailwatch.services import Cause, Result
 from mailwatch.store import Store
-from mailwatch.watch.channel import channel_fault, kept_of_month
+from mailwatch.watch.channel import channel_fault, is_rationed, kept_of_month
 from mailwatch.watch.signals import Progress, SenderOf, Signals, why
 
 _TICK_SECONDS = 10.0
@@ -61,6 +61,7 @@ class Oversight:
         self._failures = 0
         self._forget_at = 0.0
         self._failing: set[str] = set()
+        self._rationed: set[str] = set()
         self._store_fault = _StoreFault(config, sender_of, clock)
         self.progress = Progress(clock)
         # What the latest look saw: the health, or why the store could not be looked at.
@@ -115,6 +116,11 @@ class Oversight:
         state = self.seen = state_of(store, self._config, now)
         self._folders(store, state.folders, now)
         self._failing = {fares.name for fares in state.channels if _stand_in_since(fares, now) is not None}
+        self._rationed = {
+            channel.name
+            for channel, fares in zip(self._config.channels, state.channels, strict=True)
+            if is_rationed(channel, fares)
+        }
         is_trouble = False
         for channel, fares in zip(self._config.channels, state.channels, strict=True):
             is_trouble |= self._channel(store, channel, fares, now)
@@ -161,10 +167,10 @@ class Oversight:
 
     def _channel(self, store: Store, channel: Channel, fares: ChannelState, now: datetime) -> bool:
         """Whether the channel fails. Long enough, and it is told on the others; a stand-in steps in before that."""
-        is_rationed = self._quota(store, channel, fares, now)
+        is_kept = self._quota(store, channel, fares, now)
         if fares.owed:
             # What it refused by itself is owed too.
-            self._stand_in(store, channel, now, _stand_in_since(fares, now), kept=is_rationed)
+            self._stand_in(store, channel, now, _stand_in_since(fares, now), kept=is_kept)
         if _is_dead(fares, now) and not self._is_grace:
             cause = fares.last.cause if fares.last else None
             self._began_fault(store, CHANNEL + channel.name, channel_fault(channel.name, cause or Cause.SILENT), now)
@@ -174,7 +180,12 @@ class Oversight:
 
     def _stand_in(self, store: Store, channel: Channel, now: datetime, since: datetime | None, *, kept: bool) -> None:
         by = [(other.name, other.send) for other in self._config.channels if channel.name in other.fallback_for]
-        if by and (rows := store.outbox.stand_in(channel.name, by, now, since, kept=kept, failing=self._failing)):
+        if not by:
+            return
+        rows = store.outbox.stand_in(
+            channel.name, by, now, since, kept=kept, failing=self._failing, rationed=self._rationed
+        )
+        if rows:
             log.stood_in(channel.name, rows)
             self._signals.wake_channels()
 
@@ -189,7 +200,7 @@ class Oversight:
             self._began_fault(store, key, Fault("fault.quota", {"channel": channel.name, "left": str(kept)}), now)
         else:
             self._over(store, key, now)
-        return fares.sent_this_month >= limit - kept
+        return is_rationed(channel, fares)
 
     # ---- digests and mornings ----
 
@@ -335,7 +346,6 @@ def state_of(store: Store, config: Config, now: datetime) -> Health:
 def _fares(store: Store, channel: Channel, now: datetime) -> ChannelState:
     """How a channel fares. What waits for the next month was told to wait: it is owed, and not overdue."""
     fares = store.outbox.fares.of(channel.name, now)
-    limit = channel.monthly_limit
-    if not limit or fares.sent_this_month < limit - kept_of_month(limit):
+    if not is_rationed(channel, fares):
         return fares
     return replace(fares, oldest_owed=store.outbox.oldest_kept(channel.name, now))
