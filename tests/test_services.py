@@ -619,6 +619,7 @@ def read(url: str, status: int, body: object) -> Outcome:
         (["1"], Result.PASSING),
         (["2"], Result.PERMANENT),
         (["0", "2"], Result.PERMANENT),
+        (["0", "1"], Result.AMBIGUOUS),
         (["4"], Result.PERMANENT),
     ],
 )
@@ -640,6 +641,13 @@ def test_clicksend_hides_a_refusal_in_each_message(states: list[str], result: Re
     """Planted fault: `ClickSend.read` goes by the status alone: red."""
     body = {"http_code": 200, "response_code": "SUCCESS", "data": {"messages": [{"status": each} for each in states]}}
     assert read("clicksend://user:key@0", 200, body).result is result
+
+
+@pytest.mark.parametrize("url", ["vonage://key:secret@0/1", "clicksend://user:key@0"])
+@pytest.mark.parametrize("body", [None, b"<html>log in", b"{}", b'{"messages": []}'])
+def test_what_says_well_without_the_service_s_answer_may_be_anybody(url: str, body: bytes | None) -> None:
+    """Seen red with it taken for accepted."""
+    assert services.of(url).read(Answer(200, body)).result is Result.AMBIGUOUS
 
 
 # ---- writing the files ----

@@ -19,6 +19,7 @@ from mailwatch.catalogue import LANGUAGES, Language
 from mailwatch.notice import Kind, Route
 from mailwatch.request import Sighting
 from mailwatch.services import Form
+from mailwatch.texts.text import plain
 from mailwatch.trust import Trust
 
 ID = "249-1234567-7654321"
@@ -273,6 +274,30 @@ def test_a_hostile_value_in_any_field_is_plain_one_line_text_and_no_link(value: 
     """Seen red with `plain` giving its text back, without its category filter, and without either link rule."""
     for language in LANGUAGES:
         check_plain(replace(hostile(value), order_id=order_id), language)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "cafe\u0301.com",
+        "💩.la",
+        "evil。com",
+        "evil｡com",
+        "हिन्दी.com",
+        "example.भारत",
+        "例え.テスト",
+        "a-.jp",
+        "www。evil",
+    ],
+)
+def test_a_host_name_in_any_script_is_no_link(host: str) -> None:
+    """Seen red with only a letter, a digit or a dash before the dot, and only the one dot."""
+    assert "．" in plain(f"詳細は {host}/pay")
+
+
+@pytest.mark.parametrize("words", ["3.5mm 12.7V", "終わりです。注文", "A。B", "No. 5", "...", "Ver.2", "5.A5"])
+def test_a_dot_of_no_host_name_stays(words: str) -> None:
+    assert plain(words) == words
 
 
 def test_a_hostile_value_adds_no_line() -> None:

@@ -33,13 +33,16 @@ class Vonage(Sms):
 
     def read(self, answer: Answer) -> Outcome:
         """Accepted only with status 0."""
-        said = json_of(answer)
-        messages = said.get("messages") if answer.status == 200 and said else None
-        if not isinstance(messages, list):
+        if answer.status != 200:
             return by_status(answer)
+        messages = (json_of(answer) or {}).get("messages")
+        if not isinstance(messages, list) or not messages:
+            return _without_its_answer(self.name)
         states = {str(each.get("status")) for each in messages if isinstance(each, dict)}
         if states == {"0"}:
             return by_status(answer)
+        if states == {"0", "1"}:
+            return Outcome(Result.AMBIGUOUS, "accepted in part", cause=Cause.SERVER)
         return Outcome(Result.PASSING if states == {"1"} else Result.PERMANENT, "not accepted", cause=Cause.REFUSED)
 
 
@@ -50,12 +53,13 @@ class ClickSend(Sms):
 
     def read(self, answer: Answer) -> Outcome:
         """Accepted only where every message says SUCCESS."""
-        said = json_of(answer)
-        data = said.get("data") if answer.status == 200 and said else None
+        if answer.status != 200:
+            return by_status(answer)
+        data = (json_of(answer) or {}).get("data")
         messages = data.get("messages") if isinstance(data, dict) else None
-        if not isinstance(messages, list) or all(
-            isinstance(m, dict) and m.get("status") == "SUCCESS" for m in messages
-        ):
+        if not isinstance(messages, list) or not messages:
+            return _without_its_answer(self.name)
+        if all(isinstance(each, dict) and each.get("status") == "SUCCESS" for each in messages):
             return by_status(answer)
         return Outcome(Result.PERMANENT, "not accepted", cause=Cause.ADDRESS)
 
@@ -89,10 +93,15 @@ class Twilio(Sms):
             if said.get("status") in {"failed", "undelivered", "canceled"}:
                 return Outcome(Result.REFUSED, _with_code("not sent", said.get("error_code")), cause=Cause.REFUSED)
             if answer.body is not None and not said:
-                return Outcome(Result.AMBIGUOUS, f"HTTP {answer.status} without Twilio's answer", cause=Cause.ODD)
+                return _without_its_answer(self.name)
         if answer.status == 400 and said.get("code") in _BAD_NUMBER:
             return Outcome(Result.PERMANENT, _with_code("HTTP 400", said.get("code")), cause=Cause.ADDRESS)
         return by_status(answer)
+
+
+def _without_its_answer(service: str) -> Outcome:
+    """Who said that it was well may be a portal on the way."""
+    return Outcome(Result.AMBIGUOUS, f"well, but without {service}'s answer", cause=Cause.ODD)
 
 
 def _number(text: str) -> str:

@@ -9,8 +9,10 @@ from datetime import datetime, tzinfo
 
 _LIMIT_VALUE = 120
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-# A dot between a letter, a digit or a dash and two letters of any script, or between the numbers of an IP address.
-_DOT_OF_A_HOST = re.compile(r"(?<=[\w-])\.(?=[^\W\d_]{2})|(?<=www)\.", re.IGNORECASE)
+# A dot before two letters of any script, of which the second may be a mark; the others are the dots of IDNA (RFC 3490).
+_DOT_OF_A_HOST = re.compile(
+    r"(?<=\S)[.｡](?=[^\W\d_](?:[^\W\d_]|[^\w\s!-~]))|(?<=[a-z0-9])。(?=[a-z]{2})|(?<=www)[.。｡]", re.IGNORECASE
+)
 _IP_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 # GSM 03.40: 140 bytes; UCS-2 takes two a unit, and a joined part gives six bytes to its header.
 _UNITS_ALONE = 70
