@@ -1,9 +1,10 @@
 """A copy of a mail in which nobody can be found any more, for a seller to send in an unknown form.
 
 Replaced, the same by the same everywhere: order IDs and other numbers digit by digit, addresses but Amazon's own
-functional ones, names before 様, what stands in links beyond the host. The buyer's own words keep only cancelling words
-and marks. Header fields that say who or by which way are left out or made anew. Charset, transfer encoding, layout and
-every other word stay, for they are what makes a form.
+functional ones, the buyer's name and any other before 様, what stands in links beyond the host. The buyer's own words
+keep only cancelling words and marks, what stands behind labels as お届け先 only marks. Header fields that say who or by
+which way are left out or made anew. Charset, transfer encoding, layout and every other word stay, for they are what
+makes a form.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import secrets
 from collections.abc import Callable
 from email.message import Message as MimePart
 
+from mailwatch import persons
 from mailwatch.amazon import sender, wish, words
 from mailwatch.amazon.sender import Sender
 from mailwatch.amazon.template import Templates
@@ -32,6 +34,8 @@ _NAME = re.compile(rf"{_NAME_LETTER}{{1,12}}(?:[ \u3000]{_NAME_LETTER}{{1,12}})?
 _FUNCTIONAL = re.compile(r"^[a-z][a-z-]{2,40}$")
 _LONGEST_SEARCH = 5000
 _LETTER = re.compile(r"[^\W\d_]")
+# Of HTML's references those by number are letters too, those by name (&nbsp;) are layout.
+_LETTER_OR_DIGIT = re.compile(r"(&[A-Za-z]{2,8};)|&#\w{1,8};|[^\W_]")
 
 
 def copy(mail: bytes, templates: Templates) -> bytes:
@@ -59,12 +63,17 @@ class _Replaced:
         self.is_buyer = origin.sender is Sender.BUYER
         own = wish.own_words(parsed.plain, parsed.html.quoted, parsed.html.text, templates)
         lines = zip(own.words.split("\n"), _masked(own.words).split("\n"), strict=True) if self.is_buyer else ()
+        display = "" if origin.is_amazon and not self.is_buyer else parsed.display_name
+        self._names = persons.names(display, (parsed.plain, parsed.html.text))
         self._own = [(line.strip(), masked.strip()) for line, masked in lines if line.strip()]
 
     def text(self, text: str) -> str:
         """The text with everything that names somebody replaced."""
         for line, masked in self._own:
             text = text.replace(line, masked)
+        text = _without_values(text)
+        if self._names:
+            text = self._names.sub("購入者", text)
         text = _LINK.sub(lambda found: found[1] + "/…", text)
         text = _ADDRESS.sub(lambda found: self.address(found[0]), text)
         text = _NAME.sub("購入者", text)
@@ -97,6 +106,19 @@ class _Replaced:
 
     def _digest(self, text: str) -> str:
         return hashlib.blake2b(text.encode("utf-8", "replace"), key=self._key).hexdigest()
+
+
+def _without_values(text: str) -> str:
+    """The text with every letter and digit as 〇 that stands behind the label of a name, an address or a telephone."""
+    pieces, at = [], 0
+    for value in persons.values(text):
+        pieces += [text[at : value.start], _LETTER_OR_DIGIT.sub(_circle, text[value.start : value.end])]
+        at = value.end
+    return "".join([*pieces, text[at:]])
+
+
+def _circle(found: re.Match[str]) -> str:
+    return found[1] or "〇"
 
 
 def _masked(own_words: str) -> str:
