@@ -13,9 +13,11 @@ from typing import Any
 
 from mailwatch import toml
 from mailwatch.amazon import words
+from mailwatch.amazon.sender import Sender
 
 KINDS = ("request", "cancelled", "ignored")
 ROUTES = ("message", "notification")
+SENDERS = tuple(Sender)
 SPAN_SUBJECT = 40
 SPAN_BODY = 45
 
@@ -122,11 +124,9 @@ def with_own(data: bytes) -> Templates:
         rows = toml.parse(data).get("template", [])
     except toml.TomlFault as fault:
         raise TemplateFaults([TemplateFault("template.toml", {"line": str(fault.line), "why": str(fault)})]) from None
-    faults = (
-        [fault for number, row in enumerate(rows, 1) for fault in _faults(row, number)]
-        if _is_rows(rows)
-        else [TemplateFault("template.no_rows")]
-    )
+    if not _is_rows(rows):
+        raise TemplateFaults([TemplateFault("template.no_rows")])
+    faults = [fault for number, row in enumerate(rows, 1) for fault in _faults(row, number)] + _twice(rows)
     if faults:
         raise TemplateFaults(faults)
     own = [_template(row) for row in rows]
@@ -189,6 +189,13 @@ def _is_rows(rows: object) -> bool:
     return isinstance(rows, list) and all(isinstance(row, dict) for row in rows) and bool(rows)
 
 
+def _twice(rows: list[dict[str, Any]]) -> list[TemplateFault]:
+    """A form that was copied and not renamed: which of the two is meant can't be known."""
+    ids = [row["id"] for row in rows if isinstance(row.get("id"), str) and row["id"]]
+    repeated = dict.fromkeys(each for each in ids if ids.count(each) > 1)
+    return [TemplateFault("template.twice", {"template": each}) for each in repeated]
+
+
 def _faults(row: dict[str, Any], number: int) -> list[TemplateFault]:
     where = str(row.get("id") or f"#{number}")
     faults = [
@@ -199,6 +206,10 @@ def _faults(row: dict[str, Any], number: int) -> list[TemplateFault]:
     faults += [TemplateFault("template.missing", {"template": where, "key": key}) for key in _missing(row)]
     faults += [
         TemplateFault("template.not_texts", {"template": where, "key": key}) for key in _LISTS if _bad_list(row, key)
+    ]
+    faults += [
+        TemplateFault("template.sender", {"template": where, "value": each, "classes": ", ".join(SENDERS)})
+        for each in _unknown_senders(row)
     ]
     if row.get("kind") is not None and row["kind"] not in KINDS:
         faults.append(TemplateFault("template.kind", {"template": where, "kinds": ", ".join(KINDS)}))
@@ -221,6 +232,13 @@ def _missing(row: dict[str, Any]) -> list[str]:
     if not any(row.get(key) for key in ("subject", "subject_starts", "body")):
         wanted.append("subject")
     return wanted
+
+
+def _unknown_senders(row: dict[str, Any]) -> list[str]:
+    """Those that no mail is ever from: a class that is spelled wrong, a domain without an @."""
+    if _bad_list(row, "senders"):
+        return []
+    return [each for each in row.get("senders", []) if each not in SENDERS and "@" not in each]
 
 
 def _bad_text(row: dict[str, Any], key: str) -> bool:
