@@ -353,6 +353,16 @@ def test_control_characters_of_a_value_never_reach_the_terminal(folder: Path, mo
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", result.stderr)
 
 
+def test_nor_do_those_of_a_templates_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen red with the file's own words as they are."""
+    write(folder / "odd.toml", '[[template]]\nid = "a\\u001b[31m"\nkind = "x"\n"b\\u0007" = 1\nsenders = ["\\u001b"]')
+    path = put(folder, with_line(WATCH, 'templates = "odd.toml"'))
+    result = mailwatch(monkeypatch, "en", "--config", path, "check")
+    assert crash(result) == ""
+    assert len(result.stderr.splitlines()) == 4
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", result.stderr)
+
+
 # ---- what the values mean ----
 
 

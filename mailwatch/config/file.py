@@ -220,7 +220,9 @@ class _Reader(Values):
         except OSError as fault:
             self.fault("config.file_unreadable", "watch.templates", path=path, why=fault.strerror)
         except template.TemplateFaults as faults:
-            self.faults += [Fault(fault.key, {"path": shown(path), **fault.fields}) for fault in faults.faults]
+            for each in faults.faults:
+                fields = {"path": path, **each.fields}
+                self.faults.append(Fault(each.key, {name: shown(value) for name, value in fields.items()}))
         return template.shipped()
 
     def _account(self, table: dict[str, Any], where: str) -> Account:
