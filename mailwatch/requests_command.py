@@ -14,6 +14,7 @@ from mailwatch.catalogue import Language, say
 from mailwatch.config import Config
 from mailwatch.database import is_there
 from mailwatch.errors import Fault, MailwatchError, PassingError, UsageError
+from mailwatch.notice import Kind
 from mailwatch.outbox import LAPSES_AFTER
 from mailwatch.request import State
 from mailwatch.store import Store, StoredRequest
@@ -88,13 +89,19 @@ def as_line(request: StoredRequest, language: Language, zone: tzinfo) -> str:
         order=request.order_id or say("alert.no_order", language),
         label=say(f"alert.label_{request.kind}", language),
         trust=say(f"scan.trust_{request.trust}", language).strip(),
-        state=say(f"requests.state_{request.state}", language),
+        state=say(f"requests.state_{_state_word(request)}", language),
         at=at(request.opened_at, zone),
     )
     if request.order_id or not request.sightings:
         return line
     mail = request.sightings[0]
     return line + say("requests.place", language, account=mail.account, folder=mail.folder)
+
+
+def _state_word(request: StoredRequest) -> str:
+    """Open mails in doubt have a word of their own: `status` counts as open what asks, requests and wishes."""
+    is_in_doubt = request.state is State.OPEN and request.kind not in {Kind.REQUEST, Kind.WISH}
+    return "doubt" if is_in_doubt else request.state
 
 
 def as_text(request: StoredRequest, language: Language, zone: tzinfo) -> str:

@@ -16,7 +16,8 @@ from beds.wire import wait_until
 from click.testing import CliRunner, Result
 from test_watch import Told, all_watching, configured, rows, watching
 
-from mailwatch import cli, message, notice
+from mailwatch import cli, message, notice, requests_command
+from mailwatch.catalogue import Language
 from mailwatch.clock import Clock
 from mailwatch.config import Config, audience
 from mailwatch.folders import MailIdentity
@@ -67,6 +68,20 @@ def test_list_shows_the_open_ones_and_all_shows_all(made: Config, tmp_path: Path
     assert orders(called(tmp_path, "list", "--all")) == [ONE, TWO, THREE]
     states = [json.loads(line)["state"] for line in called(tmp_path, "list", "--all", "--json").stdout.splitlines()]
     assert states == ["lapsed", "done", "open"]
+
+
+@pytest.mark.parametrize(("language", "word"), [("ja", "未対応"), ("en", "open")])
+def test_as_many_lines_of_list_say_open_as_status_counts(language: Language, word: str, made: Config) -> None:
+    """Seen red: a mail in doubt was 未対応 in `list`, and not among the 未対応 of `status`."""
+    doubt = (ROOT / "sample_mails/doubt/02-possible-no-order-id.eml").read_bytes()
+    for number, mail in enumerate((mails.by_notification(ONE), mails.wish(TWO), doubt), 1):
+        recorded(made, mail, uid=number)
+    lines = [
+        requests_command.as_line(each, language, UTC) for each in requests_command.listed(made, NOW, everything=True)
+    ]
+    with closing(Store.open(made.watch.state_dir)) as store:
+        assert sum(f"  {word}  " in line for line in lines) == store.outbox.open_requests(NOW) == 2
+    assert ("  メール確認待ち  " if language == "ja" else "  to be read  ") in lines[2]
 
 
 def test_a_request_without_an_order_id_is_listed_with_the_place_of_its_mail_and_ends_when_that_is_moved(
