@@ -465,6 +465,24 @@ def test_the_line_end_of_a_password_file_is_no_part_of_the_password(content: str
     assert load(put(folder, GOOD)).accounts[0].password().reveal() == "pass-one"
 
 
+@pytest.mark.parametrize("line", ['password_file = "marked.txt"', 'password_command = "cat marked.txt"'])
+def test_the_byte_order_mark_of_a_password_file_is_no_part_of_the_password(
+    line: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red: the password of a file saved with Windows' Notepad "contains full-width characters"."""
+    monkeypatch.chdir(folder)
+    write(folder / "marked.txt", b"\xef\xbb\xbfpass-one\r\n")
+    made = put(folder, instead('password_file = "password.txt"', line))
+    assert load(made).accounts[0].password().reveal() == "pass-one"
+
+
+def test_a_byte_order_mark_is_no_channel_url_either(folder: Path) -> None:
+    """Seen red: the URL did not begin with a scheme."""
+    write(folder / "hook.url", b"\xef\xbb\xbfjson://127.0.0.1:9/\r\n")
+    made = put(folder, instead('url = "json://127.0.0.1:9/"', 'url_file = "hook.url"'))
+    assert load(made).channels[0].url.reveal() == "json://127.0.0.1:9/"
+
+
 def test_a_url_without_a_secret_may_stand_in_a_file_that_others_can_read(folder: Path) -> None:
     assert load(put(folder, GOOD, 0o644)).channels[0].name == "hook"
 

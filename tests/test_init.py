@@ -530,6 +530,14 @@ def test_secrets_may_come_by_the_environment_or_by_standard_input(gmail: Newcome
     assert loaded(gmail).accounts[0].password().reveal() == "abcdefghijklmnop"
 
 
+def test_a_byte_order_mark_on_standard_input_is_no_part_of_the_password(gmail: Newcomer) -> None:
+    """Seen red: `--password-file - < pw.txt` with a file that Windows' Notepad saved."""
+    flags = ("--no-input", "--address", "seller@gmail.com", "--channel", "slack", "--password-file", "-")
+    done = gmail.init("\ufeffabcd efgh ijkl mnop", flags=flags, MAILWATCH_SLACK_URL=SLACK_URL)
+    assert done.exit_code == 0, done.output
+    assert loaded(gmail).accounts[0].password().reveal() == "abcdefghijklmnop"
+
+
 def test_everything_that_is_missing_or_wrong_is_told_at_once(gmail: Newcomer) -> None:
     result = gmail.init(flags=("--no-input", "--language", "en"))
     assert result.output.splitlines() == [

@@ -29,7 +29,10 @@ class Source:
     folder: Path
 
     def read(self) -> Secret:
-        """The secret, without its line end. Raises `ConfigurationError` naming the key."""
+        """The secret, without its line end and a Windows editor's byte order mark.
+
+        Raises `ConfigurationError` naming the key.
+        """
         readers = {"file": self._from_file, "env": self._from_environment, "command": self._from_command}
         text = readers[self.kind]()
         if not text.strip() and self.kind == "command":
@@ -45,7 +48,7 @@ class Source:
             path = self._credential() or self.folder / Path(self.place).expanduser()
             if path.is_file() and path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
                 raise self._fault("config.secret_open", path=path)
-            return path.read_text("utf-8").strip("\r\n")
+            return path.read_text("utf-8-sig").strip("\r\n")
         except RuntimeError:
             raise self._fault("config.no_home", path=self.place) from None
         except UnicodeDecodeError:
@@ -85,7 +88,7 @@ class Source:
             raise self._fault("config.secret_command", why=f"{_COMMAND_SECONDS} s") from None
         if done.returncode:
             raise self._fault("config.secret_command", why=f"exit {done.returncode}")
-        return done.stdout.decode("utf-8", "replace").strip("\r\n")
+        return done.stdout.decode("utf-8-sig", "replace").strip("\r\n")
 
     def _fault(self, fault: str, **fields: object) -> ConfigurationError:
         words = {name: values.shown(value) for name, value in fields.items()}

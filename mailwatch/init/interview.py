@@ -162,7 +162,7 @@ def _password(asked: Questions, preset: Preset | None, host: str) -> Secret:
     name = flag("password_file") if file else f"${PASSWORD_VARIABLE}"
     try:
         if file == "-":
-            return Secret(rule(sys.stdin.readline()))
+            return Secret(rule(sys.stdin.readline().removeprefix("\ufeff")))
         source = config.Source(name, "file" if file else "env", file or PASSWORD_VARIABLE, Path())
         return Secret(rule(source.read().reveal()))
     except ConfigurationError as fault:
