@@ -144,6 +144,7 @@ class Store:
         return [self._stored(row) for row in self._database.all("SELECT * FROM request ORDER BY opened_at, id")]
 
     def _stored(self, row: sqlite3.Row) -> StoredRequest:
+        items = (replace(item, title=None) for item in rows.items_in(row["items"]))
         return StoredRequest(
             order_id=row["order_id"],
             state=State(row["state"]),
@@ -153,7 +154,8 @@ class Store:
             marketplace=row["marketplace"],
             trust=Trust(row["trust"]),
             opened_at=moment(row["opened_at"]),
-            items=tuple(replace(item, title=None) for item in rows.items_in(row["items"])),
+            # Of one that its mail named by the title only, nothing is left to say.
+            items=tuple(item for item in items if item != Item()),
         )
 
     def set_state(self, order_id: str, state: State) -> bool:

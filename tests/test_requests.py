@@ -115,6 +115,14 @@ def test_the_json_of_list_is_the_contract(made: Config, tmp_path: Path) -> None:
     assert all(datetime.fromisoformat(route["first_seen"]).tzinfo for route in found["routes"])
 
 
+def test_an_item_of_which_only_the_hash_of_its_title_is_kept_is_left_out(made: Config, tmp_path: Path) -> None:
+    """Seen red: an item of four nulls in `list --json`, and 商品: - in `show`."""
+    text = f"購入者がこの注文のキャンセルをリクエストしました。\n\n注文番号: {ONE}\n商品名: 水筒 500ml\n"
+    recorded(made, mails.mail("Amazon <seller-notification@amazon.co.jp>", "注文のキャンセルリクエスト", text))
+    assert json.loads(called(tmp_path, "list", "--json").stdout)["items"] == []
+    assert "商品" not in called(tmp_path, "show", ONE).stdout
+
+
 def test_show_says_routes_items_and_the_page_of_the_order(made: Config, tmp_path: Path) -> None:
     recorded(made, mails.by_notification(ONE))
     said = called(tmp_path, "show", ONE).stdout
