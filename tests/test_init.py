@@ -559,6 +559,16 @@ def test_everything_that_is_missing_or_wrong_is_told_at_once(gmail: Newcomer) ->
     assert outlook.exit_code == 2
 
 
+def test_an_unknown_provider_is_the_one_fault(gmail: Newcomer) -> None:
+    """Seen red: `--host is needed` beside it, which no right provider needs."""
+    flags = ("--no-input", "--language", "en", "--address", "a@gmail.com", "--provider", "xx", "--channel", "slack")
+    result = gmail.init(flags=flags, MAILWATCH_PASSWORD="p", MAILWATCH_SLACK_URL=SLACK_URL)
+    [line] = result.output.splitlines()
+    assert (result.exit_code, line.startswith("--provider: ")) == (2, True)
+    wrong_host = gmail.init(flags=(*flags, "--host", "a b"), MAILWATCH_PASSWORD="p", MAILWATCH_SLACK_URL=SLACK_URL)
+    assert [line.partition(":")[0] for line in wrong_host.output.splitlines()] == ["--provider", "--host"]
+
+
 def test_without_force_an_existing_configuration_is_a_fault_of_usage(gmail: Newcomer) -> None:
     gmail.config.parent.mkdir(parents=True)
     gmail.config.write_text("# mine\n")

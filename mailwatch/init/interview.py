@@ -33,7 +33,8 @@ def interview(asked: Questions) -> Answers:
     preset = _preset(asked, address)
     known = preset.host_of(address) if preset else ""
     host = asked.given("host") or known
-    if not known or asked.given("host"):
+    # What is not known of a provider that is spelled wrong is not lacking.
+    if asked.given("host") or not (known or asked.was_wrong("provider")):
         host = _host(asked, preset)
     if preset:
         asked.tell(preset.text_key("imap"))

@@ -49,10 +49,15 @@ class Questions:
         self.may_ask = may_ask
         self._given = given
         self._faults: list[Fault] = []
+        self._wrong: set[str] = set()
 
     def given(self, name: str) -> str | None:
         """The answer that a flag gave."""
         return self._given.get(name)
+
+    def was_wrong(self, name: str) -> bool:
+        """Whether the answer that a flag gave can't be."""
+        return name in self._wrong
 
     def tell(self, key: str, **fields: object) -> None:
         """Something to read, with an empty line before it. Nobody reads where nobody is asked."""
@@ -115,6 +120,7 @@ class Questions:
         try:
             return rule(given)
         except Wrong as wrong:
+            self._wrong.add(name)
             self.note(Fault(wrong.fault.key, {**wrong.fault.fields, "key": flag(name)}))
             return ""
 
