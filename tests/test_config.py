@@ -215,9 +215,10 @@ def test_a_configuration_that_is_missing_is_a_sentence(tmp_path: Path, monkeypat
 
 
 def test_a_directory_as_configuration_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen red with a hint at its permissions."""
     sentences = {
-        "ja": f"設定ファイル {tmp_path} を読めません(Is a directory)。権限を確認してください。\n",
-        "en": f"The configuration file {tmp_path} can't be read (Is a directory). Check its permissions.\n",
+        "ja": f"設定の {tmp_path} はフォルダです。中のファイルまで指定してください(例: {tmp_path}/config.toml)。\n",
+        "en": f"The configuration {tmp_path} is a folder. Name the file in it, such as {tmp_path}/config.toml.\n",
     }
     for language, sentence in sentences.items():
         result = mailwatch(monkeypatch, language, "--config", tmp_path, "check")

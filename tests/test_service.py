@@ -18,8 +18,9 @@ import pytest
 
 from mailwatch import config, database, service, toml
 from mailwatch.cli import _mailwatch
-from mailwatch.errors import ConfigurationError, StoreError
+from mailwatch.errors import ConfigurationError, Fault, StoreError
 from mailwatch.service import places, program, settings, system, unit
+from mailwatch.service.install import _settings, _source
 from mailwatch.service.system import ServiceError
 from mailwatch.store import Store
 
@@ -190,6 +191,13 @@ def test_what_a_line_cannot_say_is_refused_and_not_guessed(text: str, tmp_path: 
         settings.for_service(text.encode(), tmp_path, tmp_path)
     assert refused.value.fault.key == "service.not_rewritable"
     assert refused.value.fault.fields["key"] == "watch.state_dir"
+
+
+def test_a_folder_as_the_configuration_to_install_is_named_as_one(tmp_path: Path) -> None:
+    """Seen red: "there is no configuration file"."""
+    with pytest.raises(ConfigurationError) as refused:
+        _settings(_source(str(tmp_path)))
+    assert refused.value.faults == (Fault("config.is_folder", {"path": str(tmp_path)}),)
 
 
 def test_a_secret_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ to typed values, faults collected · source: where a secret is. Secrets stay `Se
 needed, so that a changed one counts without a restart.
 """
 
-from mailwatch.config.file import channel_problem, faults_at, find, is_there, language_of, load, own_path
+from mailwatch.config.file import channel_problem, faults_at, find, is_there, language_of, load, own_path, unreadable
 from mailwatch.config.model import DEFAULT_SEND, Account, Channel, Config, Heartbeat, Watch, audience
 from mailwatch.config.source import Source
 from mailwatch.config.values import parse_duration
@@ -27,4 +27,5 @@ __all__ = [
     "load",
     "own_path",
     "parse_duration",
+    "unreadable",
 ]

@@ -100,15 +100,20 @@ def language_of(path: Path, environment: Mapping[str, str]) -> Language:
     return chosen if chosen in LANGUAGES else preferred(environment)
 
 
+def unreadable(path: Path, fault: OSError) -> Fault:
+    """Why a configuration can't be read."""
+    if isinstance(fault, FileNotFoundError):
+        return Fault("config.no_file", {"path": str(path)})
+    if isinstance(fault, IsADirectoryError):
+        return Fault("config.is_folder", {"path": str(path)})
+    return Fault("config.unreadable", {"path": str(path), "why": str(fault.strerror)})
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return toml.parse(path.read_bytes())
-    except FileNotFoundError:
-        raise ConfigurationError([Fault("config.no_file", {"path": str(path)})]) from None
     except OSError as fault:
-        raise ConfigurationError(
-            [Fault("config.unreadable", {"path": str(path), "why": str(fault.strerror)})]
-        ) from None
+        raise ConfigurationError([unreadable(path, fault)]) from None
     except toml.TomlFault as fault:
         fields = {"path": str(path), "line": str(fault.line or "?"), "why": str(fault)}
         raise ConfigurationError([Fault(_not_toml(str(fault)), fields)]) from None

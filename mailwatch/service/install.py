@@ -77,7 +77,7 @@ def _source(given: str | None) -> Path:
     """The configuration to install. Raises `ConfigurationError` where there is none."""
     named = given or os.environ.get("MAILWATCH_CONFIG")
     path = Path(named) if named else places.CONFIG if places.CONFIG.exists() else _own()
-    if not path.is_file():
+    if not path.exists():
         raise ConfigurationError([Fault("config.no_file", {"path": str(path)})])
     return path.absolute()
 
@@ -98,8 +98,7 @@ def _settings(source: Path) -> Settings:
         data = source.read_bytes()
         wanted = settings.for_service(data, source.parent, _home())
     except OSError as fault:
-        fields = {"path": str(source), "why": str(fault.strerror)}
-        raise ConfigurationError([Fault("config.unreadable", fields)]) from None
+        raise ConfigurationError([config.unreadable(source, fault)]) from None
     except (toml.TomlFault, UnicodeDecodeError):
         config.load(source, os.environ)
         raise
