@@ -125,13 +125,16 @@ class Mailbox:
         return sorted(uid for uid in found if above is None or uid > above)
 
     def examine_again(self) -> None:
-        """A folder that was deleted and made anew meanwhile is noticed only by this (traps section 1).
+        """A folder that was deleted and made anew meanwhile is noticed only by this (traps section 1), and one that was
+        restored from a back-up: `uidnext` and `exists` are those of now.
 
         Raises `Unreachable` where it is another folder now: whoever connects anew reads it from its beginning.
         """
         self.before_command()
-        if self._client.examine(self.folder).uidvalidity != self.uidvalidity:
+        again = self._client.examine(self.folder)
+        if again.uidvalidity != self.uidvalidity:
             raise Unreachable("mailbox.lost", why="the folder was made anew: its UIDVALIDITY has changed")
+        self.uidnext, self.exists = again.uidnext, again.exists
 
     def headlines(self, uids: Sequence[int]) -> Iterator[Headline]:
         """Size, arrival and the From and Subject fields of the given mails.
@@ -149,13 +152,18 @@ class Mailbox:
                 yield uid, found.received, found.size
 
     def text(self, headline: Headline) -> Message | None:
-        """The candidate's header and text parts, parsed; None when the mail is gone. No attachment is fetched."""
+        """The candidate's header and text parts, parsed. No attachment is fetched.
+
+        None when the mail is gone, or the server does not show it or refuses it alone.
+        """
         with server_fault.surprises_lose():
             try:
                 return self._text_by_parts(headline.uid)
             except server_fault.SURPRISES:
                 # One malformed BODYSTRUCTURE: the beginning of the mail says enough (traps section 1).
-                return self._beginning(headline.uid)
+                with contextlib.suppress(server_fault.Refused):
+                    return self._beginning(headline.uid)
+                return None
 
     @property
     def news(self) -> bool:

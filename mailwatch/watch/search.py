@@ -33,6 +33,7 @@ _BEGUN = 12
 # A server that has a bad minute shows no headline either: none is set aside before.
 _DOUBT_SECONDS = 180.0
 _AGAIN_SECONDS = 60.0
+_UNSEEN_SECONDS = 3600.0
 # After so long without a good search what comes is a backlog: newest first, and above so many alerts a digest.
 _OUTAGE = timedelta(minutes=15)
 _SINGLES = 20
@@ -53,11 +54,15 @@ class Doubt:
 class Lasting:
     """What the searches of a folder know from one connection to the next.
 
-    `piece`: how many headlines are asked for at once; `doubtful`: by UID, the mails whose headline does not come.
+    `piece`: how many headlines are asked for at once; `doubtful`: by UID, the mails whose headline or text does not
+    come; `last`: those on whose text the link was lost, tried behind all others; `unseen_again`: by UID, when a mail
+    that was set aside unseen is to be asked for again.
     """
 
     piece: int = field(default_factory=lambda: mailbox.PIECE)
     doubtful: dict[int, Doubt] = field(default_factory=dict)
+    last: set[int] = field(default_factory=set)
+    unseen_again: dict[int, float] = field(default_factory=dict)
 
     def lost_over(self, uids: Sequence[int], now: float) -> None:
         """The link was lost over these headlines: half as many next time, until the mail that did it stands alone."""
@@ -94,6 +99,7 @@ class Search:
         self._channels = audience(config.channels)
         self._uidvalidity = folder.uidvalidity or 0
         self._floor = self._start()
+        self._note_folder()
         self._seen = store.folders.seen(account.name, folder.folder, self._uidvalidity)
         self._relist_at = clock.monotonic()
         self._is_examined = True
@@ -117,6 +123,7 @@ class Search:
             unseen = self._newly_listed()
         self._fetch(unseen[::-1] if self._is_backlog else unseen)
         self._finish()
+        self._ask_for_unseen()
 
     @property
     def seconds_to_next(self) -> float:
@@ -149,16 +156,17 @@ class Search:
         """The UID up to which mails were there before the first start; those count only within the look-back."""
         known = self._store.folders.state(self._account.name, self._mailbox.folder)
         same = known is not None and known.uidvalidity == self._mailbox.uidvalidity
-        floor = known.floor if known and same else self._highest_uid()
+        return known.floor if known and same else self._highest_uid()
+
+    def _note_folder(self) -> None:
         self._store.folders.start(
             self._account.name,
             self._mailbox.folder,
             self._mailbox.uidvalidity,
-            floor,
+            self._floor,
             self._mailbox.mode,
             self._mailbox.watched_as,
         )
-        return floor
 
     def _highest_uid(self) -> int:
         if self._mailbox.uidnext:
@@ -179,10 +187,22 @@ class Search:
         self._is_examined = False
         listed = self._mailbox.uids(since=self._since())
         above = self._mailbox.uids(above=max(self._floor, max(self._seen, default=0) - _OLD_UIDS))
-        # A restored mailbox gives the numbers above its last mail anew; what is known of them is of other mails.
-        top = max((*listed, *above), default=0)
-        self._seen = {uid for uid in self._seen if uid <= top}
+        self._note_restored(max((*listed, *above), default=0))
         return sorted({*listed, *above} - self._confirmed(listed))
+
+    def _note_restored(self, listed_top: int) -> None:
+        """A restored mailbox gives the numbers above its last mail anew; what is known of them is of other mails.
+
+        No proof is a SEARCH that lists nothing (traps section 1), nor UIDNEXT alone where the server shows later mail.
+        """
+        next_uid = self._mailbox.uidnext or 0
+        top = max(listed_top, next_uid - 1)
+        if top > 0 or not self._mailbox.exists:
+            self._seen = {uid for uid in self._seen if uid <= top}
+        if 0 < next_uid <= self._floor and not self._mailbox.uids(above=next_uid - 1):
+            # Else each new mail up to the old floor is found by the re-list only.
+            self._floor = next_uid - 1
+            self._note_folder()
 
     def _since(self) -> date:
         """`lookback_days` and a day for time zones, or the time since the last good search if that is longer."""
@@ -204,17 +224,34 @@ class Search:
         return confirmed
 
     def _confirmed_piece(self, known: Sequence[int]) -> set[int]:
-        """One that was set aside unseen has no size: it is not asked for again, for some end the connection each time.
+        """One that was set aside unseen has no size: it is asked for by `_ask_for_unseen`, and not here.
 
         One without a readable arrival was recorded with that of its first sight.
         """
         recorded = self._seen_as(known)
-        confirmed = {uid for uid in known if any(mail.size == 0 for mail in recorded[uid])}
+        confirmed = {uid for uid in known if recorded[uid] and not any(mail.size for mail in recorded[uid])}
+        for uid in confirmed:
+            self.lasting.unseen_again.setdefault(uid, self._clock.monotonic() + _UNSEEN_SECONDS)
         for uid, arrival, size in self._mailbox.identities([uid for uid in known if uid not in confirmed]):
             self._has_fetched = True
             if _is_among(recorded[uid], arrival, size):
                 confirmed.add(uid)
         return confirmed
+
+    def _ask_for_unseen(self) -> None:
+        """Once an hour, behind all else: a mail that was set aside unseen may be another one now, or show itself.
+
+        Some end the connection each time.
+        """
+        now, again = self._clock.monotonic(), self.lasting.unseen_again
+        for uid in [uid for uid, due in again.items() if due <= now]:
+            again[uid] = now + _UNSEEN_SECONDS
+            if uid not in self._seen or not any(size for _, _, size in self._mailbox.identities([uid])):
+                continue
+            self._fetch_piece([uid])
+            self.lasting.doubtful.pop(uid, None)
+            if any(mail.size for mail in self._seen_as([uid])[uid]):
+                del again[uid]
 
     def _seen_as(self, uids: Sequence[int]) -> dict[int, set[Seen]]:
         return self._store.folders.seen_as(self._account.name, self._mailbox.folder, self._uidvalidity, uids)
@@ -224,7 +261,8 @@ class Search:
         lasting, listed = self.lasting, set(uids)
         lasting.doubtful = {uid: doubt for uid, doubt in lasting.doubtful.items() if uid in listed}
         due = lasting.due(self._clock.monotonic())
-        others = [uid for uid in uids if uid not in lasting.doubtful]
+        lasting.last &= listed
+        others = sorted((uid for uid in uids if uid not in lasting.doubtful), key=lambda uid: uid in lasting.last)
         for at in range(0, len(others), lasting.piece):
             self._fetch_piece(others[at : at + lasting.piece])
         lasting.piece = mailbox.PIECE
@@ -240,7 +278,6 @@ class Search:
         others: list[Headline] = []
         headlines = self._headlines(piece)
         for headline in headlines:
-            self.lasting.doubtful.pop(headline.uid, None)
             if _is_candidate(headline):
                 self._step()
                 self._take(headline)
@@ -251,7 +288,9 @@ class Search:
         # A mail that is gone is not listed again; one that is known need not be shown again.
         now, shown = self._clock.monotonic(), {headline.uid for headline in headlines}
         for uid in piece:
-            if uid not in shown and uid not in self._seen:
+            if uid in self._seen:
+                self.lasting.doubtful.pop(uid, None)
+            elif uid not in shown:
                 self.lasting.doubtful.setdefault(uid, Doubt(now, now))
 
     def _headlines(self, piece: Sequence[int]) -> list[Headline]:
@@ -299,7 +338,9 @@ class Search:
         self.reading = identity
         try:
             self._read(headline, tries)
-        except MailwatchError:
+        except MailwatchError as fault:
+            if isinstance(fault, Unreachable):
+                self.lasting.last.add(headline.uid)
             raise
         except Exception:
             self._store.folders.reading_failed(identity)
@@ -313,7 +354,9 @@ class Search:
             log.vanished(self._account.name, self._mailbox.folder, headline.uid)
             if tries.begun == 1:
                 self._store.vanished()
-            # Not marked: one that is still listed is tried by each search, and told of when it never comes.
+            # One that is gone is not listed again; what is, and does not come, is told and set aside.
+            now = self._clock.monotonic()
+            self.lasting.doubtful.setdefault(headline.uid, Doubt(now, now))
             return
         notices = notice.read(found, self._account.provider, self._config.templates, is_junk=self._mailbox.is_junk)
         reading = Reading(self._recorded(headline), self._account.seller, found.content_key(), notices)
