@@ -32,6 +32,7 @@ _TOKEN = re.compile(r"(?<![0-9A-Za-z_-])[0-9A-Za-z_-]{8,200}(?![0-9A-Za-z_-])")
 _NAME_LETTER = "[\u3005\u30a1-\u30fa\u30fc\u4e00-\u9fffA-Za-z]"
 _NAME = re.compile(rf"{_NAME_LETTER}{{1,12}}(?:[ \u3000]{_NAME_LETTER}{{1,12}})?(?=\s?(?:様|さま|さん))")
 _FUNCTIONAL = re.compile(r"^[a-z][a-z-]{2,40}$")
+_OF_A_PART = {"content-type", "content-transfer-encoding", "content-disposition"}
 _LONGEST_SEARCH = 5000
 _LETTER = re.compile(r"[^\W\d_]")
 # Of HTML's references those by number are letters too, those by name (&nbsp;) are layout.
@@ -44,6 +45,7 @@ def copy(mail: bytes, templates: Templates) -> bytes:
     replaced = _Replaced(parse(mail), templates)
     tree = email.message_from_bytes(mail, policy=email.policy.compat32)
     for part in tree.walk():
+        _strip(part)
         if part.is_multipart():
             continue
         if part.get_content_maintype() == "text":
@@ -136,6 +138,15 @@ def _place(text: str, word: str) -> tuple[int, int]:
             if words.compact(text[start:end]) == word:
                 return start, end
     return 0, 0
+
+
+def _strip(part: MimePart) -> None:
+    """Take out what is no form: the fields of an attached mail, names of files, words before and after the parts."""
+    part.preamble = part.epilogue = None
+    for name in {name.lower() for name in part} - _OF_A_PART:
+        del part[name]
+    part.del_param("name")
+    part.del_param("filename", header="Content-Disposition")
 
 
 def _rewrite(part: MimePart, replaced: _Replaced) -> None:

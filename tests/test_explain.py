@@ -112,6 +112,42 @@ def test_an_anonymised_copy_has_no_name_and_no_address(
     assert kind_of(copy) == kind_of(mail)
 
 
+def test_an_anonymised_copy_keeps_no_file_name_no_attached_header_and_no_words_between_the_parts() -> None:
+    """Seen red for each: the copy is made to be given away."""
+    part = b"Content-Type: text/plain; charset=utf-8\r\n"
+    mail = b"\r\n".join(
+        [
+            b"From: Yamada <a@marketplace.amazon.co.jp>",
+            b"Subject: x",
+            b'Content-Type: multipart/mixed; boundary="b"',
+            b"",
+            b"SECRET-PREAMBLE",
+            b"--b",
+            part + b'Content-Disposition: attachment; filename="SECRET-NAME.txt"',
+            b"",
+            b"words",
+            b"--b",
+            b'Content-Type: application/pdf; name*0="SECRET-"; name*1="LONG.pdf"',
+            b"Content-Description: SECRET-DESCRIPTION",
+            b"",
+            b"SECRET-PDF",
+            b"--b",
+            b"Content-Type: message/rfc822; name=SECRET-MAIL.eml",
+            b"",
+            b"From: SECRET-SENDER <secret@example.test>",
+            b"Subject: SECRET-SUBJECT",
+            part,
+            b"words",
+            b"--b--",
+            b"SECRET-EPILOGUE",
+            b"",
+        ]
+    )
+    copied = anonymise.copy(mail, template.shipped())
+    assert re.findall(rb"(?i)secret[\w-]*", copied) == []
+    assert copied.count(b"words") == 2
+
+
 @pytest.mark.parametrize("name", ["Amazonのお客様", "Amazon", "購入者", "Buyer"])
 def test_a_name_in_from_that_names_nobody_is_replaced_nowhere(name: str) -> None:
     """Seen red with any From name as a name: the forms' own words were gone."""
