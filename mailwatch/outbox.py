@@ -306,7 +306,15 @@ class Outbox:
                 takers = [name for name, kinds in audience if kinds]
         except (ValueError, KeyError, TypeError):
             return  # a row that a failing disk has changed
-        self.owe(row["request"], alert, takers, moment(row["created_at"]), may_be_repeat=bool(row["unsure"]))
+        hold_until = moment(row["next_attempt"]) if row["outcome"] is None and row["next_attempt"] else None
+        self.owe(
+            row["request"],
+            alert,
+            takers,
+            moment(row["created_at"]),
+            hold_until=hold_until,
+            may_be_repeat=bool(row["unsure"]),
+        )
 
     def _is_owed_to_any(self, names: Collection[str], row: sqlite3.Row) -> bool:
         query = (

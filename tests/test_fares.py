@@ -576,6 +576,20 @@ def test_a_digest_is_told_on_the_channel_that_takes_the_dead_one_s_place(start: 
     assert TWO in body
 
 
+def test_what_the_night_holds_is_held_on_another_channel_too(start: Start, tmp_path: Path) -> None:
+    """Seen red: it rang at the restart."""
+    night = datetime(2022, 8, 8, 14, 0, tzinfo=UTC)  # 23:00 in Japan
+    watch = f"{NO_MORNING}\nquiet_hours = '22:00-07:00'"
+    run, phones = start(channel("slack"), watch=watch, at=night)
+    run.record(ONE, Kind.POSSIBLE)
+    run.close()
+    run = Run(configured(tmp_path, channel("slack2"), watch=watch), phones, run.clock)
+    run.go_on(hours=7, pace=60)
+    assert phones.attempts("slack2", night) == []
+    run.go_on(hours=2, pace=60)
+    assert phones.orders("slack2", night) == [ONE]
+
+
 # ---- the month's quota ----
 
 
