@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import socket
@@ -292,6 +293,24 @@ def test_a_text_of_any_length_is_handed_to_the_service_whole(recorder: Recorder)
 
 def test_a_lone_surrogate_does_not_stop_an_alert(recorder: Recorder) -> None:
     assert send(recorder.url("/hook"), Text("a", "b\ud800c")).result is Result.ACCEPTED
+
+
+def test_a_send_leaves_no_class_behind_in_memory(recorder: Recorder) -> None:
+    """Planted fault: no collection after it: red, seven a send."""
+
+    def classes() -> int:
+        return sum(isinstance(each, type) for each in gc.get_objects())
+
+    answered(recorder)
+    gc.disable()
+    try:
+        gc.collect()
+        before = classes()
+        for _ in range(5):
+            answered(recorder)
+        assert classes() == before
+    finally:
+        gc.enable()
 
 
 def test_every_send_has_an_apprise_object_of_its_own() -> None:

@@ -9,6 +9,7 @@ time-out is no deadline: an answer that drips held a call for as long as it drip
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import uuid
@@ -83,6 +84,9 @@ class _Deadline:
                 done.append(work(exchange))
             except Exception as fault:  # noqa: BLE001 - of libraries that we don't know whole; a sender never raises
                 done.append(Outcome(exchange.unanswered(), type(fault).__name__, cause=Cause.ODD))
+            # apprise makes classes in each call (utils/cwe312.py), rings that only the collector frees, and by itself
+            # it comes ever more rarely: 0.7 KB a send for good, with this none (1,500 sends).
+            gc.collect()
 
         thread = threading.Thread(target=run, name="send", daemon=True)
         thread.start()
