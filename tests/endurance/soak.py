@@ -31,8 +31,8 @@ FAILURES: tuple[Answer, ...] = (500, 503, (429, {"Retry-After": "3"}, b""), "res
 # Growth is counted from here on: libraries are loaded, caches filled. The rest is told by the slope.
 WARM_UP = {True: 45.0, False: 300.0}
 SLOPE, SHORT_GROWTH, STEADY = 1.0, 6.0, 2
-# What each mail may add: its place in the seen-set, which is in memory so that a search asks the store nothing.
-PER_MAIL = 600
+# What each mail may add: its UID's place in the seen-set (bytes).
+PER_MAIL = 150
 DRAIN = 300.0
 
 
