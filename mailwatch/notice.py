@@ -152,20 +152,27 @@ def _verdict(  # noqa: PLR0911 - one return a way to a verdict, in their order
 
 
 def _matches(message: Message, origin: From, parts: Parts, templates: Templates) -> list[Match]:
-    """The forms of the mail. Where it reads as a request and as cancelled, what is only the cause of it is left out."""
+    """The forms of the mail. The seller's own decide, on the text as it stands; else the shipped ones.
+
+    For these what is no word of this order is cut out: what would happen, and where the mail
+    then reads as a request and as cancelled, what is only the cause of it.
+    """
     lines = "\x1e".join(words.compact(line) for line in parts.frame.split("\n"))
+    subject = words.compact(message.subject)
+    if own := template.match_own(templates, _signals(message, origin, parts, subject, lines)):
+        return own
     body = _CONDITIONAL.sub("◇", lines)
-    matches = template.match(templates, _signals(message, origin, parts, body))
+    matches = template.match(templates, _signals(message, origin, parts, subject, body))
     if {made.template.kind for made in matches} >= {"request", "cancelled"}:
-        return template.match(templates, _signals(message, origin, parts, _CAUSE.sub("◇", body)))
+        return template.match(templates, _signals(message, origin, parts, subject, _CAUSE.sub("◇", body)))
     return matches
 
 
-def _signals(message: Message, origin: From, parts: Parts, body: str) -> Signals:
+def _signals(message: Message, origin: From, parts: Parts, subject: str, body: str) -> Signals:
     return Signals(
         sender=origin.sender.value,
         address=message.address or "",
-        subject=_without_products(words.compact(message.subject)),
+        subject=_without_products(subject),
         body=_without_products(body.replace("\x1e", "")),
         has_order_id=bool(parts.orders),
     )

@@ -18,9 +18,9 @@ from mailwatch.trust import Provider
 
 def show(config: Config | None, is_json: bool, language: Language) -> None:
     """Print every form, the seller's own first."""
-    shipped = {form.id: form for form in template.shipped().forms}
-    for form in _forms(config):
-        is_own = shipped.get(form.id) is not form
+    templates = config.templates if config else template.shipped()
+    for form in templates.forms:
+        is_own = form in templates.own
         if is_json:
             click.echo(json.dumps({**_as_json(form), "own": is_own}, ensure_ascii=False))
         else:
@@ -45,10 +45,6 @@ def test(paths: list[Path], config: Config | None, is_json: bool, language: Lang
             click.echo(say("templates.tested", language, source=found.source.name, kind=kind, template=name))
     for fault in unreadable:
         click.echo(say_fault(fault, language), err=True)
-
-
-def _forms(config: Config | None) -> tuple[Template, ...]:
-    return config.templates.forms if config else template.shipped().forms
 
 
 def _as_json(form: Template) -> dict[str, object]:

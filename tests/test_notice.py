@@ -191,6 +191,27 @@ def test_a_completed_cancellation_is_no_request_though_it_speaks_of_one() -> Non
     assert found.kind is Kind.CANCELLED
 
 
+ASKED = f"購入者が次の注文のキャンセルをリクエストしました。出荷せずに、注文管理でご確認ください。\n注文番号： {ID}\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "mails"),
+    [
+        ("request", "新しい注文のキャンセル", "新しい注文のキャンセルがありました"),
+        ("request", "手続きを完了してください", "手続きを完了してください"),
+        ("request", "注文確定 取止", "注文確定：取止品"),
+        ("ignored", "キャンセルリクエスト", "キャンセルリクエストが届きました"),
+        ("cancelled", "キャンセルリクエスト", "キャンセルリクエストが届きました"),
+    ],
+)
+def test_a_sellers_own_form_decides_before_every_shipped_one(kind: str, subject: str, mails: str) -> None:
+    """As docs/templates.md promises. Seen red: a shipped neighbour came first, and words were cut out before."""
+    own_form = f'[[template]]\nid="m"\nkind="{kind}"\nroute="notification"\nsenders=["amazon"]\nsubject=["{subject}"]'
+    parsed = message.parse(mail(AMAZON, mails, ASKED))
+    (found,) = notice.read(parsed, GMAIL, template.with_own(own_form.encode()))
+    assert (found.kind, found.template) == (Kind(kind), "m")
+
+
 def test_a_reply_under_the_requests_subject_is_judged_by_its_own_words() -> None:
     assert own("ありがとうございます", f"Re: 注文のキャンセルリクエスト {ID}").kind is Kind.IGNORED
     assert own("キャンセルして", f"Re: 注文のキャンセルリクエスト {ID}").kind is Kind.WISH

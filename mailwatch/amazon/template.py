@@ -64,6 +64,7 @@ class Templates:
     points: Points
     message_begins: tuple[str, ...]
     message_ends: tuple[str, ...]
+    own: tuple[Template, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +130,25 @@ def with_own(data: bytes) -> Templates:
     faults = [fault for number, row in enumerate(rows, 1) for fault in _faults(row, number)] + _twice(rows)
     if faults:
         raise TemplateFaults(faults)
-    own = [_template(row) for row in rows]
+    own = tuple(_template(row) for row in rows)
     replaced = {each.id for each in own}
     base = shipped()
     kept = [each for each in base.forms if each.id not in replaced]
-    return Templates((*own, *kept), base.points, base.message_begins, base.message_ends)
+    return Templates((*own, *kept), base.points, base.message_begins, base.message_ends, own)
 
 
 def match(templates: Templates, signals: Signals) -> list[Match]:
     """Every form that the mail is of, best first: by the subject before by the body, then by points."""
-    found = [made for each in templates.forms if (made := _match_one(each, templates.points, signals))]
+    return _match_each(templates.forms, templates.points, signals)
+
+
+def match_own(templates: Templates, signals: Signals) -> list[Match]:
+    """Those of the seller's own file, likewise."""
+    return _match_each(templates.own, templates.points, signals)
+
+
+def _match_each(forms: tuple[Template, ...], points: Points, signals: Signals) -> list[Match]:
+    found = [made for each in forms if (made := _match_one(each, points, signals))]
     return sorted(found, key=lambda made: (made.by_subject, made.points), reverse=True)
 
 
