@@ -81,6 +81,15 @@ _CONDITIONAL = re.compile(
     r"(?:場合|際[はにの]|したら|れば|方法|機能|できます|できる|手順)"
     r"|(?:if|when|whenever|once)(?:a|an|the|your)?(?:buyer|customer)[^.\x1e]{0,40}?cancel\w{0,8}"
 )
+# What is still to be done is not what happened either: 「未完了」「完了していません」「完了してください」.
+_NOT_YET = re.compile(
+    r"未(?:完了|処理|対応|承認|確定)"
+    r"|(?:完了|処理|承認|確定)(?=[をがはの]?(?:(?:し|され|させ|でき)(?:て(?:い|お[りら])?)?(?:ません|な[いくけ])"
+    r"|(?:し|させ)て(?:くだ|下さ|いただ[くけ]|頂[くけ])|する|ください|下さい|お?願い|必要|期限|待ち|まで))"
+    r"|(?:not|never|(?:is|was|has|have|did)nt)(?:yet)?(?:been)?(?:completed?|confirmed|approved|cancell?ed)|incomplete"
+    r"|tobe(?:completed|confirmed|approved|cancell?ed)|(?:complete|confirm|approve)(?=the|this|your)"
+    r"|(?:confirmation|approval)(?:is)?(?:needed|required|pending)"
+)
 # Why it was cancelled: 「購入者がキャンセルをリクエストしたため、注文をキャンセルしました」.
 _CAUSE = re.compile(
     r"(?:購入者|お客様|注文者)[^。\x1e]{0,40}?(?:ため|ので|に応じ|により|によって|に基づ|を受け)|理由:?(?:購入者|お客様)[^。\x1e]{0,30}"
@@ -154,14 +163,14 @@ def _verdict(  # noqa: PLR0911 - one return a way to a verdict, in their order
 def _matches(message: Message, origin: From, parts: Parts, templates: Templates) -> list[Match]:
     """The forms of the mail. The seller's own decide, on the text as it stands; else the shipped ones.
 
-    For these what is no word of this order is cut out: what would happen, and where the mail
+    For these what is no word of this order is cut out: what would happen, what is still to be done; and where the mail
     then reads as a request and as cancelled, what is only the cause of it.
     """
     lines = "\x1e".join(words.compact(line) for line in parts.frame.split("\n"))
     subject = words.compact(message.subject)
     if own := template.match_own(templates, _signals(message, origin, parts, subject, lines)):
         return own
-    body = _CONDITIONAL.sub("◇", lines)
+    subject, body = _NOT_YET.sub("◇", subject), _NOT_YET.sub("◇", _CONDITIONAL.sub("◇", lines))
     matches = template.match(templates, _signals(message, origin, parts, subject, body))
     if {made.template.kind for made in matches} >= {"request", "cancelled"}:
         return template.match(templates, _signals(message, origin, parts, subject, _CAUSE.sub("◇", body)))
@@ -187,18 +196,16 @@ def _known_form(matches: list[Match]) -> Match | None:
 
 
 def _conflict(matches: list[Match]) -> bool:
-    """Two forms that can't both be, and nothing decides: a person must look.
+    """A request's own words beside a form that is none: a person must look.
 
-    A request and a completed cancellation, both by the body or both by the subject; or a neighbour by its subject whose
-    body holds a request's own sentence.
+    Only a request by its subject outweighs a completed cancellation by its text; never the other way round, for what is
+    taken for cancelled is told to nobody and closes what is open.
     """
     kinds = {made.template.kind for made in matches}
-    if {"ignored", "request"} <= kinds:
-        return any(made.template.kind == "request" and "body" in made.signals for made in matches) and any(
-            made.template.kind == "ignored" and made.signals for made in matches
-        )
-    best = {made.template.kind for made in matches if made.by_subject == matches[0].by_subject}
-    return {"request", "cancelled"} <= best and "ignored" not in kinds
+    by_subject = {made.template.kind for made in matches if made.by_subject}
+    if "request" not in kinds:
+        return False
+    return "ignored" in kinds or ("cancelled" in kinds and ("request" not in by_subject or "cancelled" in by_subject))
 
 
 def _verdict_of(known: Match, trust: Trust) -> Verdict:

@@ -192,6 +192,79 @@ def test_a_completed_cancellation_is_no_request_though_it_speaks_of_one() -> Non
 
 
 ASKED = f"購入者が次の注文のキャンセルをリクエストしました。出荷せずに、注文管理でご確認ください。\n注文番号： {ID}\n"
+ASKED_EN = f"The buyer has requested cancellation of this order. Do not ship it.\nOrder ID: {ID}\n"
+SAYS_NOTHING = f"See Seller Central.\n注文番号： {ID}\n"
+TO_BE_DONE = [
+    "【要対応】キャンセル手続きを完了してください",
+    "キャンセルリクエストの処理を完了してください",
+    "未完了のキャンセルリクエストがあります",
+    "リマインダー：未完了のキャンセルリクエストがあります",
+    "キャンセルリクエスト：対応が完了していません",
+    "注文のキャンセル処理が完了していません",
+    "キャンセルの完了をお願いします",
+]
+TO_BE_DONE_EN = [
+    f"Cancellation of order {ID}: action required",
+    "Action required: order cancellation confirmation needed",
+    f"Please complete the cancellation of order {ID}",
+    f"Your order {ID} has not been cancelled yet",
+]
+
+
+@pytest.mark.parametrize(
+    ("subject", "body"), [*((each, ASKED) for each in TO_BE_DONE), *((each, ASKED_EN) for each in TO_BE_DONE_EN)]
+)
+def test_a_cancellation_still_to_be_done_is_the_request_and_not_done(subject: str, body: str) -> None:
+    """Seen red: all were `cancelled`, told to nobody, and closed the open request."""
+    found = one(AMAZON, subject, body)
+    assert (found.kind, found.order_id) == (Kind.REQUEST, ID)
+    assert one(AMAZON, subject, SAYS_NOTHING).kind in {Kind.REQUEST, Kind.POSSIBLE}
+
+
+@pytest.mark.parametrize(
+    ("subject", "body"),
+    [
+        ("キャンセル手続きが完了しました", "注文番号： {ID}\n"),
+        ("キャンセル手続きは完了しています", "注文番号： {ID}\n"),
+        ("ご注文の状況", "注文番号：{ID}\n未払いのため、ご注文はキャンセルされました。"),
+        ("Cancellation completed", "Order ID: {ID}"),
+    ],
+)
+def test_a_completed_cancellation_stays_one(subject: str, body: str) -> None:
+    assert one(AMAZON, subject, body.format(ID=ID)).kind is Kind.CANCELLED
+
+
+def test_a_mail_that_reads_as_cancelled_and_as_a_request_is_shown_to_a_person() -> None:
+    """Seen red: the subject alone decided, and the request was closed."""
+    assert one(AMAZON, "キャンセル処理の完了", ASKED).kind is Kind.POSSIBLE
+    other = f"前のご注文はキャンセルされました。\n注文番号： {ID}"
+    assert one(AMAZON, "キャンセルリクエスト", other).kind is Kind.REQUEST
+
+
+@pytest.mark.parametrize(
+    ("subject", "body"),
+    [
+        ("新しい注文のキャンセルリクエストが届きました", "以下のご注文について、キャンセルのご希望がありました。"),
+        ("新しい注文キャンセルのリクエスト", "次の注文のキャンセルがリクエストされました。"),
+        ("New order cancellation request", "A cancellation request was received for the following order."),
+    ],
+)
+def test_a_request_whose_subject_begins_like_a_new_orders_is_a_request(subject: str, body: str) -> None:
+    """Seen red: `order-confirmed`, ignored."""
+    found = one(AMAZON, subject, f"{body}\n注文番号： {ID}")
+    assert (found.kind, found.order_id) == (Kind.REQUEST, ID)
+
+
+def test_a_neighbour_whose_subject_is_a_requests_too_is_shown_to_a_person() -> None:
+    """Seen red: only the request's sentence in the text counted."""
+    assert one(AMAZON, "新しい注文：キャンセルのリクエスト", "本文です").kind is Kind.POSSIBLE
+
+
+@pytest.mark.parametrize(
+    "subject", ["新しい注文： NC-1 キャンセル防止リング", "新しい注文 ノイズキャンセル", "New order: cancelling lamp"]
+)
+def test_a_new_order_of_such_a_title_stays_ignored(subject: str) -> None:
+    assert one(AMAZON, subject, f"注文番号：{ID}").kind is Kind.IGNORED
 
 
 @pytest.mark.parametrize(
