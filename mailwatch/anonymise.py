@@ -30,7 +30,10 @@ _LINK = re.compile(r"(https?://[0-9A-Za-z.-]+)(/[^\s\"'<>]*)")
 _DIGITS = re.compile("[0-9\uff10-\uff19]+")
 _TOKEN = re.compile(r"(?<![0-9A-Za-z_-])[0-9A-Za-z_-]{8,200}(?![0-9A-Za-z_-])")
 _NAME_LETTER = "[\u3005\u30a1-\u30fa\u30fc\u4e00-\u9fffA-Za-z]"
-_NAME = re.compile(rf"{_NAME_LETTER}{{1,12}}(?:[ \u3000]{_NAME_LETTER}{{1,12}})?(?=\s?(?:様|さま|さん))")
+# Not お客様, which says whose mail it is.
+_NAME = re.compile(
+    rf"(?!(?<=お)客[様さ]){_NAME_LETTER}{{1,12}}(?:[ \u3000]{_NAME_LETTER}{{1,12}})?(?=\s?(?:様|さま|さん))"
+)
 _FUNCTIONAL = re.compile(r"^[a-z][a-z-]{2,40}$")
 _OF_A_PART = {"content-type", "content-transfer-encoding", "content-disposition"}
 _LONGEST_SEARCH = 5000

@@ -71,9 +71,13 @@ class Verdict:
     wish_word: str | None = None
 
 
-_ASKS_SELLER = "購入者"
+_ASKS_SELLER = re.compile(r"購入者|\b(?:the|a|your) buyer\b", re.IGNORECASE)
+# Also of a parcel to be held: no ordinary mail of Amazon's does.
 _SPEAKS_OF_CANCELLING = re.compile(
-    r"キャンセル|キヤンセル|きゃんせる|取り?消|取りけ[しす]|取り?[やや止]め|注文の中止|cancel|storn|annul|anulaci|anular"
+    r"キャンセル|キヤンセル|きゃんせる|(?<!受)(?<!受け)(?:取り?|とり)(?:消|け[しす]|[や止辞]め)|注文の中止"
+    r"|cancel|storn|annul|anulaci|anular"
+    r"|(?:出荷|発送)(?:し(?:ないで|ないよう|ないこと)|[はをの]?(?:お?控え|差し控え|止め|停止|中止|見合わせ))"
+    r"|(?:donot|dont)(?:ship|dispatch)|stop(?:the)?(?:shipment|shipping|dispatch)"
 )
 # What would happen is not what happened: 「リクエストした場合」. Never over the end of a line or sentence.
 _CONDITIONAL = re.compile(
@@ -223,7 +227,8 @@ def _speaks(origin: From, parts: Parts) -> bool:
     subject = _without_products(words.compact(parts.subject))
     if origin.sender is Sender.BUYER:
         return not _REPLY.match(subject) and _SPEAKS_OF_CANCELLING.search(subject) is not None
-    if origin.sender is not Sender.AMAZON and not (origin.sender is Sender.SHOPPER and _ASKS_SELLER in parts.frame):
+    to_seller = origin.sender is Sender.SHOPPER and _ASKS_SELLER.search(parts.frame) is not None
+    if origin.sender is not Sender.AMAZON and not to_seller:
         return False
     return _SPEAKS_OF_CANCELLING.search(subject + "\n" + _without_products(words.compact(parts.frame))) is not None
 

@@ -285,6 +285,43 @@ def test_a_sellers_own_form_decides_before_every_shipped_one(kind: str, subject:
     assert (found.kind, found.template) == (Kind(kind), "m")
 
 
+ORDER_UPDATE = "Amazon.co.jp <order-update@amazon.co.jp>"
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject", "body"),
+    [
+        (ORDER_UPDATE, "キャンセルのリクエスト", "購入者からキャンセルのリクエストがありました。"),
+        (ORDER_UPDATE, "ご注文の件", "購入者がこの注文の取りやめを希望しています。"),
+        (ORDER_UPDATE, "About an order", "The buyer asked to cancel this order."),
+        (AMAZON, "発送通知の前にご確認ください", "お客様から、この注文をとりやめたいとの連絡がありました。"),
+        (AMAZON, "ご注文の件", "購入者が注文をとりけしたいとのことです。"),
+        (AMAZON, "ご注文の件", "購入者が注文のとり消しを望んでいます。"),
+        (AMAZON, f"発送しないでください（注文番号：{ID}）", "購入者がこの注文を希望しなくなりました。"),
+        (AMAZON, "出荷をお控えください", "購入者がこの商品を必要としなくなったためです。"),
+        (AMAZON, "出荷の確認", "購入者の都合により、この注文の発送を中止してください。"),
+        (AMAZON, "ご注文の件", "この注文の出荷を止めてください。"),
+        (AMAZON, "About an order", "Please do not ship this order."),
+    ],
+)
+def test_a_mail_of_amazons_that_stops_a_parcel_reaches_a_person(sender: str, subject: str, body: str) -> None:
+    """Seen red: all were ignored."""
+    assert one(sender, subject, f"{body}\n注文番号：{ID}").kind in {Kind.REQUEST, Kind.POSSIBLE}
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject", "body"),
+    [
+        (ORDER_UPDATE, "ご注文のキャンセル", "お客様のリクエストにより、ご注文をキャンセルしました。"),
+        (AMAZON, "出荷通知の期限のリマインダー", "出荷できない場合は、お客様にご連絡のうえ、キャンセルしてください。"),
+        (AMAZON, "出荷遅延率のお知らせ", "出荷が遅れると、アカウントが停止されることがあります。"),
+        (AMAZON, "お支払いのお知らせ", "お受け取り消費税を含みます。"),
+    ],
+)
+def test_an_everyday_mail_that_speaks_of_shipping_stays_ignored(sender: str, subject: str, body: str) -> None:
+    assert one(sender, subject, f"{body}\n注文番号：{ID}").kind is Kind.IGNORED
+
+
 def test_a_reply_under_the_requests_subject_is_judged_by_its_own_words() -> None:
     assert own("ありがとうございます", f"Re: 注文のキャンセルリクエスト {ID}").kind is Kind.IGNORED
     assert own("キャンセルして", f"Re: 注文のキャンセルリクエスト {ID}").kind is Kind.WISH
