@@ -259,6 +259,9 @@ def _with_orders(base: Notice, verdict: Verdict, parts: Parts) -> tuple[Notice, 
     )
     if not parts.orders:
         return (full,)
+    if verdict.kind is Kind.CANCELLED and not parts.is_labelled:
+        # It closes what is open: of IDs that nothing calls the order the first alone, and the rest is mentioned.
+        return (replace(full, order_id=parts.orders[0], also_mentioned=(*parts.orders[1:], *parts.others)),)
     return tuple(replace(full, order_id=each) for each in parts.orders)
 
 

@@ -401,6 +401,60 @@ def test_the_order_is_that_of_the_subject_then_the_label_then_the_text(
     assert {each.also_mentioned for each in found} == {others}
 
 
+PAGE = "https://sellercentral.amazon.co.jp/orders-v3/order/"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{ID}\n{OTHER}",
+        f"注文 {ID}\n注文 {OTHER}",
+        f"対象：{ID}\n対象：{OTHER}",
+        f"注文番号　商品\n{ID}　ケトル\n{OTHER}　なべ",
+        f"注文番号\n{ID}　ケトル\n{OTHER}　なべ",
+        f"{PAGE}{ID}\n{PAGE}{OTHER}",
+    ],
+)
+def test_several_ids_of_one_rank_are_several_orders(body: str) -> None:
+    """Seen red: only the first became a request, the parcel of the other went out."""
+    found = read(AMAZON, "キャンセルリクエスト", f"購入者がキャンセルをリクエストしました。\n{body}")
+    assert [(each.order_id, each.also_mentioned) for each in found] == [(ID, ()), (OTHER, ())]
+
+
+def test_several_rows_and_several_links_of_a_page_are_several_orders() -> None:
+    """Seen red as the plain text above."""
+    row = "<tr><td>{}</td><td>ケトル</td></tr>"
+    table = f"<table><tr><th>注文番号</th><th>商品</th></tr>{row.format(ID)}{row.format(OTHER)}</table>"
+    links = "".join(f"<a href='{PAGE}{each}'>注文を見る</a>" for each in (ID, OTHER))
+    for page in (table, links):
+        found = read(AMAZON, "キャンセルリクエスト", f"<p>購入者がリクエストしました</p>{page}", html=True)
+        assert [each.order_id for each in found] == [ID, OTHER]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        f"関連する注文 {OTHER}",
+        f"以前のご注文：{OTHER}",
+        f"{OTHER} とは別の注文です。",
+        f"なお {OTHER} は出荷済みです。",
+        f"See your other order {OTHER}.",
+    ],
+)
+def test_a_bare_id_that_the_text_calls_another_order_is_only_mentioned(other: str) -> None:
+    for body in (f"{ID}\n{other}", f"{other}\n{ID}", f"注文番号\n{ID}\n{other}"):
+        found = one(AMAZON, "キャンセルリクエスト", body)
+        assert (found.order_id, found.also_mentioned) == (ID, (OTHER,))
+
+
+def test_a_cancelled_mail_closes_no_order_that_it_may_only_mention() -> None:
+    """Seen red with all bare IDs taken: the second may be the order that goes on."""
+    found = one(AMAZON, "注文がキャンセルされました", f"{ID}\n{OTHER}")
+    assert (found.kind, found.order_id, found.also_mentioned) == (Kind.CANCELLED, ID, (OTHER,))
+    both = read(AMAZON, "注文がキャンセルされました", f"注文番号：{ID}\n注文番号：{OTHER}")
+    assert [each.order_id for each in both] == [ID, OTHER]
+
+
 def test_an_id_only_in_the_order_link_is_the_order_and_a_strangers_link_is_not() -> None:
     page = "<p>購入者がキャンセルをリクエストしました</p><a href='https://{}/orders-v3/order/{}'>注文を見る</a>"
     found = one(AMAZON, "キャンセルリクエスト", page.format("sellercentral.amazon.co.jp", ID), html=True)

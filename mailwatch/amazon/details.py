@@ -21,10 +21,11 @@ _LABEL = re.compile(
     r"[\s:#は=()【】「」\[\]<>・|]*$",
     re.IGNORECASE,
 )
-_OTHER_ORDER = re.compile(
-    r"(?:関連|以前|過去|前回|元の|別の|他の|previous|related|other|earlier|original)(?:の|する|した)?[\s:：]*$",
-    re.IGNORECASE,
-)
+_OTHERS = "関連|以前|過去|前回|先月|(?<!手)元の|別の|他の|previous|related|other|earlier|original"
+_OTHER_ORDER = re.compile(rf"(?:{_OTHERS})(?:の|する|した)?[\s:：]*$", re.IGNORECASE)
+# Round an ID without a label, within its sentence.
+_OTHER_BEFORE = re.compile(rf"(?:{_OTHERS})[^。\n]{{0,15}}$")
+_OTHER_BEHIND = re.compile(r"^[^。\n]{0,8}?(?:と?は(?:別|異な)|ではな|ではあり|は(?:出荷済|発送済|対象外))")
 _HEAD_MARK = re.compile(r"\n[ \t]*#[ \t]*$")
 _LIST_MARKS = re.compile(r"[\s,、，・;/と及びand]{1,12}")
 _URL = re.compile(r"https?://[^\s<>\"']{1,300}")
@@ -74,6 +75,7 @@ class Parts:
     links: tuple[str, ...]
     orders: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    is_labelled: bool = True
 
 
 def split(message: Message, origin: From, templates: Templates) -> Parts:
@@ -85,35 +87,46 @@ def split(message: Message, origin: From, templates: Templates) -> Parts:
             own = replace(own, frame=_head_of_relay(text))
     frame, items = _take_items(order_id.fold(own.frame))
     parts = Parts(message.subject, frame, own, items, message.html.links)
-    orders, others = _orders(parts, order_id.fold(text))
-    return replace(parts, orders=orders, others=others)
+    orders, is_labelled = _places(parts)
+    return replace(parts, orders=orders, others=_others(parts, order_id.fold(text), orders), is_labelled=is_labelled)
 
 
 # ---- which order ----
 
 
-def _orders(parts: Parts, whole: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(the orders the mail tells of, others that it mentions).
+def _places(parts: Parts) -> tuple[tuple[str, ...], bool]:
+    """(the orders the mail tells of, whether Amazon calls them that).
 
     First that gives one: the subject, a label, the order link, Amazon's own text. Never the buyer's own words. Several
-    equally labelled IDs and none in the subject are several orders (domain section 5).
+    of one rank are several orders (domain section 5).
     """
-    orders = _places(parts)
-    mentioned = [*order_id.find(order_id.fold(parts.subject)), *order_id.find(whole)]
-    everything = dict.fromkeys([*(found.order_id for found in mentioned), *_linked(parts.links)])
-    return orders, tuple(each for each in everything if each not in orders)
-
-
-def _places(parts: Parts) -> tuple[str, ...]:
     in_subject = order_id.unique(order_id.find(order_id.fold(parts.subject)))
     if in_subject:
-        return _one_of_subject(in_subject, parts)
+        return _one_of_subject(in_subject, parts), True
     in_frame = order_id.find(parts.frame)
-    labelled = order_id.unique(_labelled_ones(parts.frame, in_frame))
-    if labelled:
-        return labelled
+    if labelled := order_id.unique(_labelled_ones(parts.frame, in_frame)):
+        return labelled, True
     linked = _linked((*parts.links, *_URL.findall(parts.frame)))
-    return linked[:1] or order_id.unique(in_frame)[:1]
+    return linked or _unlabelled(parts.frame, in_frame), False
+
+
+def _others(parts: Parts, whole: str, orders: tuple[str, ...]) -> tuple[str, ...]:
+    """The IDs that the mail only mentions."""
+    mentioned = [*order_id.find(order_id.fold(parts.subject)), *order_id.find(whole)]
+    everything = dict.fromkeys([*(found.order_id for found in mentioned), *_linked(parts.links)])
+    return tuple(each for each in everything if each not in orders)
+
+
+def _unlabelled(text: str, found: list[Found]) -> tuple[str, ...]:
+    """The bare IDs, without those that the text calls another order; the first where it does so of all."""
+    bare = [each for each in found if not _is_other(text, each)]
+    return order_id.unique(bare) or order_id.unique(found)[:1]
+
+
+def _is_other(text: str, found: Found) -> bool:
+    before = words.normalise(text[max(0, found.start - 40) : found.start])
+    behind = words.normalise(text[found.end : found.end + 20])
+    return _OTHER_BEFORE.search(before) is not None or _OTHER_BEHIND.search(behind) is not None
 
 
 def _one_of_subject(in_subject: tuple[str, ...], parts: Parts) -> tuple[str, ...]:
@@ -123,13 +136,21 @@ def _one_of_subject(in_subject: tuple[str, ...], parts: Parts) -> tuple[str, ...
 
 
 def _labelled_ones(text: str, found: list[Found]) -> list[Found]:
-    """The IDs behind a label, and those that follow one in the same list with nothing between but marks."""
+    """The IDs behind a label, and those that follow one in the same list with nothing between but marks.
+
+    A label in a line of its own heads a column: the IDs that open a line below it are labelled too.
+    """
     labelled: list[Found] = []
     for each in found:
-        follows = labelled and _LIST_MARKS.fullmatch(text[labelled[-1].end : each.start])
-        if follows or _is_labelled(text, each):
+        in_list = labelled and _LIST_MARKS.fullmatch(text[labelled[-1].end : each.start])
+        in_column = labelled and all(_opens_its_line(text, one) for one in (labelled[-1], each))
+        if _is_labelled(text, each) or ((in_list or in_column) and not _is_other(text, each)):
             labelled.append(each)
     return labelled
+
+
+def _opens_its_line(text: str, found: Found) -> bool:
+    return not text[text.rfind("\n", 0, found.start) + 1 : found.start].strip()
 
 
 def _is_labelled(text: str, found: Found) -> bool:
