@@ -178,6 +178,41 @@ def test_the_buyers_own_words_round_a_quote_still_ask(text: str) -> None:
     assert wish.asks(own(f"{BEGIN}\n{text}\n{END}").words)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2022年6月6日に注文した商品について：\nキャンセルをお願いします。",
+        "お世話になります。\n2022年6月6日 10:30に注文した商品について：\nキャンセルをお願いします。",
+        "注文日 2022/06/06 の以下の件ですが:\n間違えて注文したのでキャンセルしてください",
+        "2022年6月6日注文分：\nキャンセルをお願いします。",
+        "差出人: 山田花子\n件名: キャンセルのお願い\n\n先日の注文をキャンセルしてください。",
+        "--- 転送 ---\nAmazonカスタマーサービスから、こちらへと言われました。\nキャンセルしてください",
+        "> キャンセルしたいです",
+        "お願いします。\n|キャンセルしたいです|",
+        "ありがとうございます\n-- \nキャンセルしてください\n山田",
+        "Hello\n-- \nPlease cancel my order\nTaro",
+    ],
+)
+def test_what_only_looks_like_a_quote_still_asks(text: str) -> None:
+    """Seen red: all of it was cut away as a quote, a header or a signature, and the wish with it."""
+    assert wish.asks(inside(text))
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        "キャンセルをご希望の場合は、注文履歴から「キャンセルをリクエスト」を押してください。確認でき次第、手続きいたします。",
+        "注文履歴で「キャンセルをリクエスト」を選択していただけますと幸いです。",
+        'To cancel, please open this order in your Amazon order history and press "Request cancellation" by 6/10.',
+    ],
+)
+def test_a_mail_that_only_quotes_the_sellers_own_sentence_asks_nothing(quote: str) -> None:
+    """Where nothing but a quote is left it is read. Seen red with the sellers' sentences not in `not_wishes`."""
+    for text in (f"> {quote}", f"2022年6月7日 10:00 店:\n{quote}", quote):
+        assert wish.asks(inside(text)) is None
+    assert wish.asks(inside(f"キャンセルしたいです\n> {quote}"))
+
+
 def test_an_excerpt_is_one_short_line_round_the_word() -> None:
     text = "あ" * 200 + "\nキャンセルをお願いします\n" + "い" * 200
     shown = wish.excerpt(text, "キャンセ")

@@ -19,18 +19,24 @@ _EXCERPT = 60
 _LONGEST_HEADER = 12
 _DASHES = "-‐―─━=_"
 _BEFORE_RULE = re.compile(r"[\s>]*")
-_QUOTE = re.compile(r"^\s*(?:>|＞|\|)")
+# A line between two bars is a table's or a drawing's.
+_QUOTE = re.compile(r"^\s*(?:>|＞|\|(?!.*\|\s*$))")
 _REPLY_LINE = re.compile(
-    r"^\s*(?:-{2,}\s*(?:original message|転送|元のメッセージ|forwarded)|on\b.{5,200}\bwrote\s*[:：]"
-    r"|.{0,40}\d{4}\s*[年/.-]\s*\d{1,2}\s*[月/.-]\s*\d{1,2}.{0,120}[:：]\s*$)",
-    re.IGNORECASE,
+    r"^\s*(?:-{2,}\s*(?:original message|転送|元のメッセージ|forwarded)|on\b.{5,200}\bwrote\s*[:：])", re.IGNORECASE
 )
+# Buyers open a paragraph so too: 「6月6日に注文した商品について：」. A header has a name and a time and says nothing.
+_DATE_LINE = re.compile(r"^\s*.{0,40}\d{4}\s*[年/.-]\s*\d{1,2}\s*[月/.-]\s*\d{1,2}.{0,120}[:：]\s*$")
+_WHO_WROTE = re.compile(r"\S@\S|wrote|のメール", re.IGNORECASE)
+_SAYS_MORE = re.compile(r"[ぁ-ん]|注文|購入|商品|件|分|order|item|bought|purchase", re.IGNORECASE)
 _FROM_LINE = re.compile(r"^\s*(?:from|差出人|送信者|送信元)\s*[:：]", re.IGNORECASE)
 _HEADER_LINE = re.compile(
     r"^\s*(?:from|to|cc|subject|date|sent|差出人|送信者|送信元|宛先|件名|日付|日時|送信日時)\s*[:：]", re.IGNORECASE
 )
 _DATED_LINE = re.compile(r"^\s*(?:subject|date|sent|件名|日付|日時|送信日時)\s*[:：]", re.IGNORECASE)
 _SIGNATURE = re.compile(r"^-- ?$")
+_SENTENCE = re.compile(
+    r"(?:[。!?！？]|です|ます|ません|ました|[だ下]さい|たい|か)\s*$|^\s*(?:please|can|i)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +139,24 @@ def _is_one_of(label: str, texts: tuple[str, ...]) -> bool:
 
 
 def _cut(text: str) -> str:
-    """Without quoted lines, signatures, and a reply header with the unmarked quote that follows it."""
+    """Without quoted lines, signatures, and a reply header with the unmarked quote that follows it.
+
+    Where nothing else is left, these are the buyer's words. Below a signature's mark stands no sentence, or it is none.
+    """
     lines = text.split("\n")
+    last_said = max((at for at, line in enumerate(lines) if _SENTENCE.search(line)), default=-1)
     kept: list[str] = []
     at = 0
     while at < len(lines):
         header = _reply_header(lines[at : at + _LONGEST_HEADER])
         after = lines[at + header : at + header + _LONGEST_HEADER]
-        if _SIGNATURE.match(lines[at]) or (header and not _marks_its_quote(after)):
+        is_signature = _SIGNATURE.match(lines[at]) and at > last_said
+        if is_signature or (header and not _marks_its_quote(after)):
             break
         if not header and not _QUOTE.match(lines[at]):
             kept.append(lines[at])
         at += header or 1
-    return "\n".join(kept).strip()
+    return "\n".join(kept).strip() or text.strip()
 
 
 def _reply_header(lines: list[str]) -> int:
@@ -153,10 +164,17 @@ def _reply_header(lines: list[str]) -> int:
 
     A lone `差出人:` is a letter's, and no header: one has a subject or a date beside it.
     """
-    count = 1 if _REPLY_LINE.match(lines[0]) else 0
+    count = 1 if _REPLY_LINE.match(lines[0]) or _is_date_header(lines) else 0
     header = list(itertools.takewhile(_HEADER_LINE.match, lines[count:]))
     is_header = any(_FROM_LINE.match(line) for line in header) and any(_DATED_LINE.match(line) for line in header)
     return count + len(header) if is_header else count
+
+
+def _is_date_header(lines: list[str]) -> bool:
+    line = lines[0]
+    if not _DATE_LINE.match(line):
+        return False
+    return not _SAYS_MORE.search(line) or _WHO_WROTE.search(line) is not None or _marks_its_quote(lines[1:])
 
 
 def _marks_its_quote(following: list[str]) -> bool:
