@@ -17,6 +17,7 @@ from mailwatch.amazon.template import Templates
 _EXCERPT = 60
 # No reply header is longer; and a text of header lines only must not be read over and over.
 _LONGEST_HEADER = 12
+_SENTENCE_END = re.compile("[。.!?]")
 _DASHES = "-‐―─━=_"
 _BEFORE_RULE = re.compile(r"[\s>]*")
 # A line between two bars is a table's or a drawing's.
@@ -54,6 +55,7 @@ class _Rules:
     strong: re.Pattern[str]
     weak: re.Pattern[str]
     other_matters: re.Pattern[str]
+    side_matters: re.Pattern[str]
 
 
 @cache
@@ -84,7 +86,8 @@ def asks(text: str) -> str | None:
     left = rules.not_wishes.sub("◇", words.compact(text))
     found = rules.strong.search(left)
     if found is None and not rules.other_matters.search(left):
-        found = rules.weak.search(left)
+        sentences = (each for each in _SENTENCE_END.split(left) if not rules.side_matters.search(each))
+        found = next(filter(None, map(rules.weak.search, sentences)), None)
     return found.group() if found else None
 
 
