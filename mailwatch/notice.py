@@ -1,7 +1,8 @@
 """A parsed message in, what it says of each order out. Pure: no I/O, no clock, no log.
 
-The verdict, first that fits: a known form of templates.toml · a buyer's wish · Amazon's, speaks of cancelling, unknown
-(`possible`) · Amazon's and unreadable · ignored. Sources: domain sections 2 to 5, design section 3.
+The verdict, first that fits: a form of the seller's own, else a known one of templates.toml · a buyer's wish ·
+Amazon's, speaks of cancelling, unknown (`possible`) · Amazon's and unreadable · ignored. Sources: domain sections 2 to
+5, design section 3.
 """
 
 from __future__ import annotations
@@ -102,6 +103,9 @@ _CAUSE = re.compile(
 _PRODUCT_WORDS = re.compile(
     r"ノイズ[・-]?キャンセ(?:ル|リング|ラー)?|ノイキャン|noise-?cancel(?:l?ing|l?ation|l?er)?|キャンセリング"
 )
+# A seller's performance figure. Newsletters and account mails speak of it; beside an order ID a request may, too:
+# 「キャンセル率には影響しません」.
+_RATE = re.compile(r"キャンセルの?(?:率|割合|比率)|cancell?ation(?:defect)?(?:rate|ratio)")
 _REPLY = re.compile(r"^(?:re|aw|sv|rv|回答|返信|返)(?:\[\d+\])?:", re.IGNORECASE)
 
 
@@ -167,13 +171,14 @@ def _verdict(  # noqa: PLR0911 - one return a way to a verdict, in their order
 def _matches(message: Message, origin: From, parts: Parts, templates: Templates) -> list[Match]:
     """The forms of the mail. The seller's own decide, on the text as it stands; else the shipped ones.
 
-    For these what is no word of this order is cut out: what would happen, what is still to be done; and where the mail
-    then reads as a request and as cancelled, what is only the cause of it.
+    For these what is no word of this order is cut out: a rate, what would happen, what is still to be done; and where
+    the mail then reads as a request and as cancelled, what is only the cause of it.
     """
     lines = "\x1e".join(words.compact(line) for line in parts.frame.split("\n"))
     subject = words.compact(message.subject)
     if own := template.match_own(templates, _signals(message, origin, parts, subject, lines)):
         return own
+    subject, lines = _without_rate(subject, parts), _without_rate(lines, parts)
     subject, body = _NOT_YET.sub("◇", subject), _NOT_YET.sub("◇", _CONDITIONAL.sub("◇", lines))
     matches = template.match(templates, _signals(message, origin, parts, subject, body))
     if {made.template.kind for made in matches} >= {"request", "cancelled"}:
@@ -230,7 +235,8 @@ def _speaks(origin: From, parts: Parts) -> bool:
     to_seller = origin.sender is Sender.SHOPPER and _ASKS_SELLER.search(parts.frame) is not None
     if origin.sender is not Sender.AMAZON and not to_seller:
         return False
-    return _SPEAKS_OF_CANCELLING.search(subject + "\n" + _without_products(words.compact(parts.frame))) is not None
+    text = subject + "\n" + _without_products(words.compact(parts.frame))
+    return _SPEAKS_OF_CANCELLING.search(_without_rate(text, parts)) is not None
 
 
 def _is_unreadable(message: Message, origin: From) -> bool:
@@ -272,3 +278,7 @@ def _reason_in_words(verdict: Verdict, parts: Parts) -> str | None:
 
 def _without_products(compacted: str) -> str:
     return _PRODUCT_WORDS.sub("", compacted)
+
+
+def _without_rate(compacted: str, parts: Parts) -> str:
+    return compacted if parts.orders else _RATE.sub("◇", compacted)

@@ -322,6 +322,26 @@ def test_an_everyday_mail_that_speaks_of_shipping_stays_ignored(sender: str, sub
     assert one(sender, subject, f"{body}\n注文番号：{ID}").kind is Kind.IGNORED
 
 
+@pytest.mark.parametrize(
+    ("subject", "body"),
+    [
+        ("出品者ニュースレター 6月号", "キャンセル率を改善するヒント"),
+        ("出荷前キャンセル率が目標を超えています", "アカウント健全性をご覧ください。"),
+        ("出荷前キャンセル率の改善のご依頼", "アカウント健全性をご覧ください。"),
+        ("Your account health", "Your cancellation rate is above the target."),
+    ],
+)
+def test_a_mail_of_the_cancellation_rate_asks_nothing(subject: str, body: str) -> None:
+    """Seen red: `possible` each month, one of them a request."""
+    assert one(AMAZON, subject, body).kind is Kind.IGNORED
+
+
+def test_the_cancellation_rate_beside_an_order_is_shown_to_a_person() -> None:
+    body = f"購入者からの連絡です。キャンセル率には影響しません。\n注文番号：{ID}"
+    assert one(AMAZON, "ご注文の件", body).kind is Kind.POSSIBLE
+    assert one(AMAZON, "ニュース", "キャンセル率のヒントと、キャンセルのご依頼について").kind is not Kind.IGNORED
+
+
 def test_a_reply_under_the_requests_subject_is_judged_by_its_own_words() -> None:
     assert own("ありがとうございます", f"Re: 注文のキャンセルリクエスト {ID}").kind is Kind.IGNORED
     assert own("キャンセルして", f"Re: 注文のキャンセルリクエスト {ID}").kind is Kind.WISH
