@@ -77,7 +77,7 @@ _ASKS_SELLER = re.compile(r"購入者|\b(?:the|a|your) buyer\b", re.IGNORECASE)
 _SPEAKS_OF_CANCELLING = re.compile(
     r"キャンセル|キヤンセル|きゃんせる|(?<!受)(?<!受け)(?:取り?|とり)(?:消|け[しす]|[や止辞]め)|注文の中止"
     r"|cancel|storn|annul|anulaci|anular"
-    r"|(?:出荷|発送)(?:し(?:ないで|ないよう|ないこと)|[はをの]?(?:お?控え|差し控え|止め|停止|中止|見合わせ))"
+    r"|(?:出荷|発送)(?:しない(?:で|よう|こと)|[はをの]?(?:お控え|差し?控え|控えて|(?:止め|(?:停止|中止)し|見合わせ)てくだ|(?:停止|中止)のお願い))"
     r"|(?:donot|dont)(?:ship|dispatch)|stop(?:the)?(?:shipment|shipping|dispatch)"
 )
 # What would happen is not what happened: 「リクエストした場合」. Never over the end of a line or sentence.
@@ -90,7 +90,7 @@ _CONDITIONAL = re.compile(
 _NOT_YET = re.compile(
     r"未(?:完了|処理|対応|承認|確定)"
     r"|(?:完了|処理|承認|確定)(?=[をがはの]?(?:(?:し|され|させ|でき)(?:て(?:い|お[りら])?)?(?:ません|な[いくけ])"
-    r"|(?:し|させ)て(?:くだ|下さ|いただ[くけ]|頂[くけ])|する|ください|下さい|お?願い|必要|期限|待ち|まで))"
+    r"|(?:し|させ)て(?:くだ|下さ|いただ[くけ]|頂[くけ])|する|ください|下さい|お?願い|お?手続|必要|期限|待ち|まで))"
     r"|(?:not|never|(?:is|was|has|have|did)nt)(?:yet)?(?:been)?(?:completed?|confirmed|approved|cancell?ed)|incomplete"
     r"|tobe(?:completed|confirmed|approved|cancell?ed)|(?:complete|confirm|approve)(?=the|this|your)"
     r"|(?:confirmation|approval)(?:is)?(?:needed|required|pending)"
@@ -98,7 +98,7 @@ _NOT_YET = re.compile(
 # Why it was cancelled: 「購入者がキャンセルをリクエストしたため、注文をキャンセルしました」.
 _CAUSE = re.compile(
     r"(?:購入者|お客様|注文者)[^。\x1e]{0,40}?(?:ため|ので|に応じ|により|によって|に基づ|を受け)|理由:?(?:購入者|お客様)[^。\x1e]{0,30}"
-    r"|(?:because|as|since)the(?:buyer|customer)[^.\x1e]{0,40}?cancel\w{0,8}|(?:at|per)the(?:buyer|customer)'?s?request"
+    r"|(?:because|as|since)the(?:buyer|customer)[^.\x1e]{0,40}?cancel\w{0,8}|(?:at|per)the(?:buyer|customer)'?s?request|(?:as)?requestedbythe(?:buyer|customer)"
 )
 _PRODUCT_WORDS = re.compile(
     r"ノイズ[・-]?キャンセ(?:ル|リング|ラー)?|ノイキャン|noise-?cancel(?:l?ing|l?ation|l?er)?|キャンセリング"
@@ -159,7 +159,7 @@ def _verdict(  # noqa: PLR0911 - one return a way to a verdict, in their order
         return Verdict(Kind.IGNORED, "forged")
     if origin.sender is Sender.BUYER and (word := wish.asks(parts.own.words)):
         return Verdict(Kind.WISH, "wish", Route.MESSAGE, wish_word=word)
-    if _conflict(matches):
+    if matches:
         return Verdict(Kind.POSSIBLE, "conflict", _route_of(origin))
     if _speaks(origin, parts):
         return Verdict(Kind.POSSIBLE, "speaks", _route_of(origin))
@@ -182,7 +182,8 @@ def _matches(message: Message, origin: From, parts: Parts, templates: Templates)
     subject, body = _NOT_YET.sub("◇", subject), _NOT_YET.sub("◇", _CONDITIONAL.sub("◇", lines))
     matches = template.match(templates, _signals(message, origin, parts, subject, body))
     if {made.template.kind for made in matches} >= {"request", "cancelled"}:
-        return template.match(templates, _signals(message, origin, parts, subject, _CAUSE.sub("◇", body)))
+        subject, body = _CAUSE.sub("◇", subject), _CAUSE.sub("◇", body)
+        return template.match(templates, _signals(message, origin, parts, subject, body))
     return matches
 
 
@@ -197,24 +198,21 @@ def _signals(message: Message, origin: From, parts: Parts, subject: str, body: s
 
 
 def _known_form(matches: list[Match]) -> Match | None:
-    """The form that decides: a known neighbour first, then the best; None where two contradict each other."""
-    if not matches or _conflict(matches):
-        return None
-    neighbours = [made for made in matches if made.template.kind == "ignored"]
-    return neighbours[0] if neighbours else matches[0]
+    """The form that decides; None where a request stands beside another form and a person must look.
 
-
-def _conflict(matches: list[Match]) -> bool:
-    """A request's own words beside a form that is none: a person must look.
-
-    Only a request by its subject outweighs a completed cancellation by its text; never the other way round, for what is
-    taken for cancelled is told to nobody and closes what is open.
+    A cancellation that subject and text both call done outweighs what they tell of the request; a request by its
+    subject what the text tells of a cancelled order. Else neither: what is taken for cancelled closes in silence.
     """
-    kinds = {made.template.kind for made in matches}
-    by_subject = {made.template.kind for made in matches if made.by_subject}
-    if "request" not in kinds:
-        return False
-    return "ignored" in kinds or ("cancelled" in kinds and ("request" not in by_subject or "cancelled" in by_subject))
+    requests, cancelled, neighbours = (
+        [made for made in matches if made.template.kind == kind] for kind in ("request", "cancelled", "ignored")
+    )
+    if not requests:
+        return next(iter([*neighbours, *cancelled]), None)
+    if neighbours or not cancelled:
+        return None if neighbours else requests[0]
+    if {"subject", "body"} <= set(cancelled[0].signals):
+        return cancelled[0]
+    return requests[0] if requests[0].by_subject and not cancelled[0].by_subject else None
 
 
 def _verdict_of(known: Match, trust: Trust) -> Verdict:

@@ -202,12 +202,15 @@ TO_BE_DONE = [
     "キャンセルリクエスト：対応が完了していません",
     "注文のキャンセル処理が完了していません",
     "キャンセルの完了をお願いします",
+    "キャンセル完了まであと一歩です",
+    "キャンセル確定のお手続きをお願いします",
 ]
 TO_BE_DONE_EN = [
     f"Cancellation of order {ID}: action required",
     "Action required: order cancellation confirmation needed",
     f"Please complete the cancellation of order {ID}",
     f"Your order {ID} has not been cancelled yet",
+    "Order cancellation pending your confirmation",
 ]
 
 
@@ -228,6 +231,15 @@ def test_a_cancellation_still_to_be_done_is_the_request_and_not_done(subject: st
         ("キャンセル手続きは完了しています", "注文番号： {ID}\n"),
         ("ご注文の状況", "注文番号：{ID}\n未払いのため、ご注文はキャンセルされました。"),
         ("Cancellation completed", "Order ID: {ID}"),
+        ("購入者のリクエストによりご注文がキャンセルされました", "注文番号：{ID}"),
+        (
+            "キャンセル完了のお知らせ",
+            "購入者がキャンセルをリクエストしました。注文はキャンセルされました。\n注文番号：{ID}",
+        ),
+        ("Order cancelled at the buyer's request", "Order ID: {ID}"),
+        ("Your order has been canceled as requested by the buyer", "Order ID: {ID}"),
+        ("キャンセルリクエスト：注文はキャンセルされました", ASKED + "注文はキャンセルされました。"),
+        ("Cancellation approved", "The buyer requested cancellation.\nThe order has been cancelled. Order ID: {ID}"),
     ],
 )
 def test_a_completed_cancellation_stays_one(subject: str, body: str) -> None:
@@ -316,6 +328,7 @@ def test_a_mail_of_amazons_that_stops_a_parcel_reaches_a_person(sender: str, sub
         (AMAZON, "出荷通知の期限のリマインダー", "出荷できない場合は、お客様にご連絡のうえ、キャンセルしてください。"),
         (AMAZON, "出荷遅延率のお知らせ", "出荷が遅れると、アカウントが停止されることがあります。"),
         (AMAZON, "お支払いのお知らせ", "お受け取り消費税を含みます。"),
+        (AMAZON, "年末の出荷について", "休業中は出荷を停止する設定をご利用いただけます。"),
     ],
 )
 def test_an_everyday_mail_that_speaks_of_shipping_stays_ignored(sender: str, subject: str, body: str) -> None:
