@@ -679,6 +679,7 @@ ANY_MAIL = st.one_of(
 )
 
 
+@pytest.mark.long
 @given(ANY_MAIL, st.sampled_from([GMAIL, Provider()]))
 @settings(max_examples=300)
 def test_any_bytes_give_notices_a_decision_and_a_text(raw: bytes, provider: Provider) -> None:

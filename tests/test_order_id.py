@@ -225,6 +225,7 @@ def _shown(character: str, width: str, dash: str) -> str:
     return character.translate({"plain": {}, "full": FULL_WIDTH, "bold": BOLD}[width])
 
 
+@pytest.mark.long
 @given(_written(), AROUND, AROUND)
 @settings(max_examples=400)
 def test_an_id_in_any_width_with_any_dashes_cut_anywhere_is_the_same_id(

@@ -315,6 +315,7 @@ RULE_SETS = st.builds(
 )
 
 
+@pytest.mark.long
 @given(NOTICES, TIMES, KNOWN, RULE_SETS)
 @settings(max_examples=300)
 def test_every_notice_gets_a_decision_and_only_open_and_reopen_tell_a_person(
@@ -355,6 +356,7 @@ def test_the_first_notice_of_an_order_that_may_be_told_always_is(about: Notice, 
         assert decide(about, at, Known(), rules).alerts
 
 
+@pytest.mark.long
 @given(NOTICES, TIMES, st.lists(SIGHTINGS, min_size=1, max_size=4), st.sampled_from(State), RULE_SETS)
 @settings(max_examples=150)
 def test_no_unverified_sighting_keeps_a_verified_request_from_being_told(

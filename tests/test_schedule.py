@@ -67,6 +67,7 @@ def test_the_quiet_hours_last_until_their_end_over_midnight_too(hours: Hours, no
     assert hours.until(in_tokyo(now), TOKYO) == expected
 
 
+@pytest.mark.long
 @given(MOMENTS, TIMES, TIMES)
 @example(SPRING, time(22, 0), time(2, 30))
 @example(AUTUMN - timedelta(hours=3), time(22, 0), time(1, 30))
@@ -100,6 +101,7 @@ def test_in_the_hour_that_comes_twice_the_end_is_the_one_that_is_still_to_come(m
     assert until == (None if end is None else AUTUMN + timedelta(minutes=end))
 
 
+@pytest.mark.long
 @given(MOMENTS, TIMES, TIMES)
 @settings(max_examples=200)
 def test_where_the_clocks_never_change_the_quiet_hours_are_exactly_as_long_as_they_say(

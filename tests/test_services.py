@@ -431,6 +431,7 @@ def test_a_further_order_that_is_none_is_plain_text() -> None:
         check_harmless(texts.word(told, Form.CHAT, "ja", TOKYO).whole, told, Form.CHAT)
 
 
+@pytest.mark.long
 @given(st.fixed_dictionaries(dict.fromkeys(FIELDS, VALUES)), st.sampled_from(Form), st.sampled_from(LANGUAGES))
 @settings(max_examples=150)
 def test_any_values_in_all_fields_are_plain_text_within_the_limits(
@@ -440,6 +441,7 @@ def test_any_values_in_all_fields_are_plain_text_within_the_limits(
         check_harmless(texts.word(told, form, language, TOKYO).whole, told, form)
 
 
+@pytest.mark.long
 @given(VALUES, st.sampled_from(Form), st.sampled_from(LANGUAGES))
 @settings(max_examples=100)
 def test_whatever_a_server_says_when_it_refuses_us_is_plain_text(value: str, form: Form, language: Language) -> None:
