@@ -24,6 +24,8 @@ _CHUNK = 65536
 _ANNOUNCEMENT = re.compile(rb"\* \d+ EXISTS\b", re.IGNORECASE)
 # A half-open link is found by the kernel within about two minutes even where nothing is sent (reliability L1).
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 3}
+# Each address of a host gets this long to answer: a lost packet is sent again after 1 and 3 seconds.
+_LEAST_SHARE = 5.0
 
 
 class LinkLost(imaplib.IMAP4.abort):
@@ -72,9 +74,12 @@ class Connection(imaplib.IMAP4):
     def _connected(self, host: str, port: int) -> socket.socket:
         """A connection to the first address that answers. Raises `OSError`."""
         failed: OSError | None = None
-        for address in _look_up(host, port, self._remaining()):
+        addresses = _look_up(host, port, self._remaining())
+        for at, address in enumerate(addresses):
+            # Its share: one that swallows packets (IPv6 that leads nowhere) must leave time for those behind it.
+            left = self._remaining()
             try:
-                return socket.create_connection(address, self._remaining())
+                return socket.create_connection(address, min(left, max(_LEAST_SHARE, left / (len(addresses) - at))))
             except OSError as fault:
                 failed = fault
         raise failed or OSError(f"no address for {host}")

@@ -338,6 +338,25 @@ def test_a_second_address_is_tried_where_the_first_does_not_answer(
     made.shutdown()
 
 
+def test_a_first_address_that_swallows_packets_leaves_time_for_the_second(
+    server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IPv6 that leads nowhere. Seen red with the whole deadline for the first address: never reached the second."""
+    monkeypatch.setattr(connection, "_LEAST_SHARE", 0.2)
+    with contextlib.ExitStack() as opened:
+        mute = opened.enter_context(socket.socket())
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(0)
+        for _ in range(3):  # a queue that is full answers nobody
+            waiting = opened.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(mute.getsockname())
+        monkeypatch.setattr(connection, "_look_up", lambda *_: [mute.getsockname(), ("127.0.0.1", server.port)])
+        made = Connection("imap.example.test", 993, None, 3)
+        assert made.sock.getpeername() == ("127.0.0.1", server.port)
+        made.shutdown()
+
+
 def test_a_bye_instead_of_a_greeting_is_an_error_with_its_text(server: ScriptedImap) -> None:
     server.script("GREETING", misbehave.bye("Too many simultaneous connections."))
     with pytest.raises(imaplib.IMAP4.error, match="Too many simultaneous connections"):
