@@ -32,6 +32,10 @@ class LinkLost(imaplib.IMAP4.abort):
     """The connection is of no more use: closed, silent past the deadline, or over its byte budget."""
 
 
+class IdleRefused(imaplib.IMAP4.error):
+    """The server offers IDLE and does not let us; the connection is as good as before."""
+
+
 class Connection(imaplib.IMAP4):
     """One IMAP connection. Not for more than one thread, but for `interrupt`.
 
@@ -138,7 +142,10 @@ class Connection(imaplib.IMAP4):
     # ---- IDLE (RFC 2177) ----
 
     def start_idle(self) -> bytes:
-        """Send IDLE and read up to `+`. Lines before it are kept as news; returns the tag for `end_idle`."""
+        """Send IDLE and read up to `+`. Lines before it are kept as news; returns the tag for `end_idle`.
+
+        Raises `IdleRefused`.
+        """
         tag: bytes = self._new_tag()
         del self.tagged_commands[tag]
         self.send(tag + b" IDLE\r\n")
@@ -147,7 +154,7 @@ class Connection(imaplib.IMAP4):
             if line.startswith(b"+"):
                 return tag
             if line.startswith(tag):
-                raise self.error(f"IDLE was refused: {line[:200]!r}")
+                raise IdleRefused(f"IDLE was refused: {line[:200]!r}")
 
     def wait_idle(self, seconds: float, since: int) -> bool:
         """Wait until `announced` differs from `since`, at most `seconds`; whether it does. Raises `LinkLost`."""

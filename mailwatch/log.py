@@ -119,6 +119,11 @@ def disconnected(account: str, folder: str, why: str, retry_in: float) -> None:
     _write(_WARNING, "disconnected", account=account, folder=folder, why=why, retry_in=round(retry_in, 1))
 
 
+def idle_refused(account: str, folder: str, why: str) -> None:
+    """The server offers IDLE and refuses it: the folder is polled until `run` starts again."""
+    _write(_WARNING, "idle_refused", account=account, folder=folder, why=why)
+
+
 def login_refused(account: str, folder: str, why: str, retry_in: float) -> None:
     """The server refused the login; a person must act."""
     _write(_ERROR, "login_refused", account=account, folder=folder, why=why, retry_in=round(retry_in))

@@ -23,7 +23,7 @@ from imapclient.exceptions import ProtocolError
 from imapclient.response_types import BodyData
 
 from mailwatch import connection, fetched, message, providers, server_fault
-from mailwatch.connection import Connection, LinkLost
+from mailwatch.connection import Connection, IdleRefused, LinkLost
 from mailwatch.errors import Fault, FolderMissing, LoginRefused, Unreachable
 from mailwatch.fetched import Headline
 from mailwatch.message import Message, TextPart
@@ -94,6 +94,7 @@ class Mailbox:
         self.uidnext = fetched.number(examined.get(b"UIDNEXT"))
         self.exists = fetched.number(examined.get(b"EXISTS")) or 0
         self.has_idle = client.has_capability("IDLE")
+        self.idle_refusal = ""  # why not, in the server's words
         self.watched_as = folder  # its name in the configuration, where that is a role
         self.is_junk = is_junk_name(folder)
         self._announced = -1
@@ -171,10 +172,19 @@ class Mailbox:
         return self._connection.announced != self._announced
 
     def wait_idle(self, seconds: float) -> None:
-        """One IDLE slice: ends at the first announcement or after `seconds`, and proves that the link lives."""
+        """One IDLE slice: ends at the first announcement or after `seconds`, and proves that the link lives.
+
+        Ends at once where the server refuses it, though it said that it has it: `has_idle` is false from then on.
+        """
         with server_fault.surprises_lose():
             self._connection.allow(PROOF_SECONDS)
-            tag = self._connection.start_idle()
+            try:
+                tag = self._connection.start_idle()
+            except IdleRefused as fault:
+                if server_fault.back_off(fault):
+                    raise
+                self.has_idle, self.idle_refusal = False, server_fault.words(fault)
+                return
             self._connection.wait_idle(seconds, self._announced)
             self._connection.allow(PROOF_SECONDS)
             self._connection.end_idle(tag)

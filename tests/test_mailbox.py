@@ -346,7 +346,8 @@ def test_no_word_of_a_mail_stands_in_the_error_over_lines_out_of_step(
     ("command", "answer"),
     [
         ("UID FETCH", "* BYE "),  # its NO is of one mail
-        *itertools.product(["EXAMINE", "UID SEARCH", "NOOP", "LOGIN", "IDLE"], ["{tag} NO ", "{tag} BAD ", "* BYE "]),
+        ("IDLE", "* BYE "),  # after its NO the folder is polled
+        *itertools.product(["EXAMINE", "UID SEARCH", "NOOP", "LOGIN"], ["{tag} NO ", "{tag} BAD ", "* BYE "]),
     ],
 )
 def test_what_a_server_says_in_a_no_a_bad_or_a_bye_is_told(server: ScriptedImap, command: str, answer: str) -> None:
@@ -541,6 +542,18 @@ def test_the_words_of_a_bye_reach_the_log(server: ScriptedImap) -> None:
         with pytest.raises(Unreachable) as fault:
             box.wait_idle(LONG)
     assert "Server shutting down." in why(fault.value)
+
+
+@pytest.mark.parametrize("answer", ["NO not for you", "BAD unknown command"])
+def test_a_refused_idle_leaves_a_mailbox_that_is_polled(server: ScriptedImap, answer: str) -> None:
+    """Seen red with every refusal of IDLE taken for a lost connection."""
+    server.script("IDLE", misbehave.says("{tag} " + answer))
+    with opened(server) as box:
+        assert box.mode == "idle"
+        box.wait_idle(LONG)
+        assert box.mode == "poll"
+        assert answer in box.idle_refusal
+        box.noop()
 
 
 def test_noop_asks_for_news_where_there_is_no_idle(server: ScriptedImap) -> None:
@@ -749,7 +762,7 @@ def test_a_throttled_login_says_how_long_to_wait(server: ScriptedImap, answer: s
 
 
 @pytest.mark.parametrize("answer", ["{tag} NO ", "{tag} BAD ", "* BYE "])
-@pytest.mark.parametrize("command", ["EXAMINE", "UID SEARCH", "UID FETCH", "NOOP"])
+@pytest.mark.parametrize("command", ["EXAMINE", "UID SEARCH", "UID FETCH", "NOOP", "IDLE"])
 def test_a_throttled_command_says_how_long_to_wait(server: ScriptedImap, command: str, answer: str) -> None:
     server.deliver(mails.neighbour(0))
     server.script(command, misbehave.says(answer + THROTTLED))
@@ -758,6 +771,7 @@ def test_a_throttled_command_says_how_long_to_wait(server: ScriptedImap, command
         with opened(server) as box:
             list(box.headlines(box.uids()))
             box.noop()
+            box.wait_idle(0.1)
 
     with pytest.raises(Unreachable) as fault:
         work()

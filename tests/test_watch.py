@@ -416,6 +416,28 @@ def test_mail_in_poll_mode_is_told(server: ScriptedImap, tmp_path: Path) -> None
     assert rows(tmp_path, "SELECT mode FROM folder") == [("poll",)]
 
 
+@pytest.mark.parametrize("answer", ["NO IDLE is not available", "BAD unknown command"])
+def test_a_server_that_offers_idle_and_refuses_it_is_polled_over_one_connection(
+    server: ScriptedImap, tmp_path: Path, answer: str
+) -> None:
+    """It is asked once, by each worker, and not at each connection. Seen red with a refusal taken for a lost
+    connection: a login for each search, and up to 300 s between two."""
+    told = Told()
+    server.script("IDLE", misbehave.says("{tag} " + answer), always=True)
+    with watching(configured(tmp_path), server, told) as running:
+        server.wait_for("NOOP", 3)
+        assert server.logins == 1
+        assert rows(tmp_path, "SELECT mode FROM folder") == [("poll",)]
+        server.deliver(mails.by_notification(ONE), announce=False)
+        told.wait_for(ONE)
+        server.drop()
+        server.wait_for("LOGIN", 2)
+        all_watching(running)
+        server.deliver(mails.by_notification(TWO), announce=False)
+        told.wait_for(ONE, TWO)
+    assert server.commands().count("IDLE") == 1
+
+
 def test_an_idle_that_says_nothing_delays_mail_by_one_slice_only(server: ScriptedImap, tmp_path: Path) -> None:
     """Planted fault: after a slice without news no search: red."""
     told = Told()

@@ -59,6 +59,7 @@ class FolderWorker:
         self._lasting = Lasting()
         self._failures = 0
         self._hurried = 0
+        self._is_idle_refused = False
         self._is_abandoned = False
         self.progress = Progress(clock)
         self.is_watching = threading.Event()
@@ -144,25 +145,32 @@ class FolderWorker:
         if folder is None:
             return
         self._mailbox = folder
+        folder.has_idle = folder.has_idle and not self._is_idle_refused
         self.progress.expect(_COMMANDS_SECONDS)
         store = Store.open(self._config.watch.state_dir)
         began = self._clock.monotonic()
         try:
-            search = Search(self._config, self.account, folder, store, self._signals, self._clock, self.progress)
-            search.lasting = self._lasting
-            self._search = search
-            log.connected(self.account.name, folder.folder, folder.mode)
             while not self._is_over:
-                self.progress.expect(_COMMANDS_SECONDS)
-                search.go()
-                self._signals.store_faults.pop(self.name, None)
-                if self._clock.monotonic() - began > _LIVED_SECONDS:
-                    # Not at the connect: a link that dies young again and again would be made 17 times a second.
-                    self._failures = 0
-                self.is_watching.set()
-                self._wait(folder, search.seconds_to_next)
+                self._watch_in_mode(folder, store, began)
         finally:
             store.close()
+
+    def _watch_in_mode(self, folder: Mailbox, store: Store, began: float) -> None:
+        """Search, wait, search …, while the mode stays: where it changes a new `Search` notes it in the store."""
+        mode = folder.mode
+        search = Search(self._config, self.account, folder, store, self._signals, self._clock, self.progress)
+        search.lasting = self._lasting
+        self._search = search
+        log.connected(self.account.name, folder.folder, mode)
+        while not self._is_over and folder.mode == mode:
+            self.progress.expect(_COMMANDS_SECONDS)
+            search.go()
+            self._signals.store_faults.pop(self.name, None)
+            if self._clock.monotonic() - began > _LIVED_SECONDS:
+                # Not at the connect: a link that dies young again and again would be made 17 times a second.
+                self._failures = 0
+            self.is_watching.set()
+            self._wait(folder, search.seconds_to_next)
 
     def _connect(self) -> Mailbox | None:
         r"""The examined folder; None for a `\Junk` that the server does not have: it is looked for hourly.
@@ -254,6 +262,11 @@ class FolderWorker:
             seconds = min(self._config.watch.idle_seconds, max(at_most, 1.0))
             self.progress.rest(seconds + _COMMANDS_SECONDS)
             folder.wait_idle(seconds)
+            if not folder.has_idle:
+                # Of every connection of this worker: a reconnect for each refusal would be a login for each search.
+                self._is_idle_refused = True
+                log.idle_refused(self.account.name, self.folder, folder.idle_refusal)
+                return
         else:
             self.progress.rest(self._config.watch.poll_seconds)
             self._clock.wait(self._signals.stop, self._config.watch.poll_seconds)
