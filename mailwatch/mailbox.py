@@ -35,6 +35,8 @@ logging.getLogger("imapclient").setLevel(logging.CRITICAL)
 CONNECT_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
 SEARCH_SECONDS = 120.0
+# Connecting, LOGIN, CAPABILITY.
+LOG_IN_SECONDS = CONNECT_SECONDS + 2 * COMMAND_SECONDS
 # What only proves that the link lives is answered at once: a half-open one is found within 120 s (reliability L1).
 PROOF_SECONDS = 20.0
 PIECE = 250
@@ -287,8 +289,12 @@ class Mailbox:
         self._connection.allow(seconds)
 
 
-def log_in(server: Server) -> Client:
-    """A logged-in client. Raises `Unreachable` or `LoginRefused`."""
+def log_in(server: Server, before_command: Callable[[], object] = lambda: None) -> Client:
+    """A logged-in client, at most `LOG_IN_SECONDS` later. Raises `Unreachable` or `LoginRefused`.
+
+    `before_command`: called before each step; each ends within a deadline of its own.
+    """
+    before_command()
     try:
         made = Connection(server.host, server.port, server.tls, CONNECT_SECONDS)
     except ssl.SSLCertVerificationError as fault:
@@ -299,15 +305,16 @@ def log_in(server: Server) -> Client:
             "mailbox.unreachable", wait_seconds=wait, host=server.host, port=server.port, why=why
         ) from None
     try:
-        return _log_in(server, made)
+        return _log_in(server, made, before_command)
     except BaseException:
         made.shutdown()
         raise
 
 
-def _log_in(server: Server, made: Connection) -> Client:
+def _log_in(server: Server, made: Connection, before_command: Callable[[], object]) -> Client:
     with server_fault.surprises_lose(server.password):
         client = Client(server.host, made)
+        before_command()
         made.allow(COMMAND_SECONDS)
         try:
             made.login(server.user, server.password.reveal())
@@ -318,6 +325,7 @@ def _log_in(server: Server, made: Connection) -> Client:
             raise LoginRefused("mailbox.login_not_ascii", host=server.host) from None
         except imaplib.IMAP4.error as fault:
             raise _refusal(server, server_fault.words(fault, server.password)) from None
+        before_command()
         made.allow(COMMAND_SECONDS)
         client.load_capabilities()
     return client

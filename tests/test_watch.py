@@ -25,7 +25,7 @@ from beds.wire import free_port, wait_until
 
 from mailwatch import config, database, mailbox, notice, retry, transport
 from mailwatch.clock import Clock
-from mailwatch.config import Account, Channel, Config
+from mailwatch.config import Account, Channel, Config, source
 from mailwatch.errors import StoreError
 from mailwatch.mailbox import Server
 from mailwatch.message import Message
@@ -843,6 +843,33 @@ def test_a_login_that_works_again_is_watched_again(
     assert len(at) == 2
     assert at[1] > 600
     assert recorded(tmp_path) == 1
+
+
+def test_a_login_whose_every_step_ends_within_its_deadline_is_no_worker_that_hangs(
+    server: ScriptedImap, tmp_path: Path
+) -> None:
+    """Seen red with 90 s for the whole: a server that takes longer was given a new worker for ever, never watched."""
+    made, clock = configured(tmp_path), StandingClock()
+    late: list[bool] = []
+
+    def takes(seconds: float) -> None:
+        clock.passed += seconds
+        late.append(worker.progress.is_late)
+
+    def server_at(account: Account) -> Server:
+        takes(source.COMMAND_SECONDS)
+        return server_of(server)(account)
+
+    worker = FolderWorker(made, made.accounts[0], "INBOX", server_at, Signals(), clock)
+    server.script("GREETING", misbehave.then(lambda: takes(mailbox.CONNECT_SECONDS)))
+    server.script("LOGIN", misbehave.then(lambda: takes(mailbox.COMMAND_SECONDS)))
+    server.script("CAPABILITY", misbehave.then(lambda: None))  # with the greeting
+    server.script("CAPABILITY", misbehave.then(lambda: takes(mailbox.COMMAND_SECONDS)))
+    client = worker._log_in()
+    assert client is not None
+    client.close()
+    assert late == [False] * 4
+    assert clock.passed < logins.TURN_SECONDS
 
 
 def test_a_server_that_is_away_is_tried_ever_more_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

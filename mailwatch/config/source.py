@@ -12,7 +12,7 @@ from mailwatch.config import values
 from mailwatch.errors import ConfigurationError, Fault
 from mailwatch.secret import Secret
 
-_COMMAND_SECONDS = 30
+COMMAND_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,12 @@ class Source:
                 self.place,
                 shell=True,
                 capture_output=True,
-                timeout=_COMMAND_SECONDS,
+                timeout=COMMAND_SECONDS,
                 stdin=subprocess.DEVNULL,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise self._fault("config.secret_command", why=f"{_COMMAND_SECONDS} s") from None
+            raise self._fault("config.secret_command", why=f"{COMMAND_SECONDS} s") from None
         if done.returncode:
             raise self._fault("config.secret_command", why=f"exit {done.returncode}")
         return done.stdout.decode("utf-8-sig", "replace").strip("\r\n")

@@ -20,7 +20,7 @@ from mailwatch.errors import (
 )
 from mailwatch.mailbox import Mailbox
 from mailwatch.store import Store
-from mailwatch.watch.logins import TURN_SECONDS, Logins
+from mailwatch.watch.logins import Logins
 from mailwatch.watch.search import Lasting, Search
 from mailwatch.watch.signals import Progress, ServerOf, Signals, why
 
@@ -199,9 +199,10 @@ class FolderWorker:
         self.progress.expect(_COMMANDS_SECONDS)
         if not self._logins.wait_for_turn(self._signals.stop, self.progress):
             return None
-        self.progress.expect(TURN_SECONDS)
+        self.progress.expect(_COMMANDS_SECONDS)
         try:
-            client = mailbox.log_in(self._server_of(self.account))
+            # Together its commands may take longer than one step.
+            client = mailbox.log_in(self._server_of(self.account), lambda: self.progress.expect(_COMMANDS_SECONDS))
         except (LoginRefused, ConfigurationError) as fault:
             is_refused = isinstance(fault, LoginRefused) or None
             delay = self._logins.done(refused=is_refused) or retry.PASSWORD_UNREADABLE

@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from mailwatch import retry
+from mailwatch import mailbox, retry
 from mailwatch.clock import Clock
+from mailwatch.config import source
 from mailwatch.errors import StoreError
 from mailwatch.refusals import Refused
 from mailwatch.store import Store
 from mailwatch.watch.signals import Progress
 
-# A login that takes longer has lost its turn: its worker hangs.
-TURN_SECONDS = 90.0
+# A login that takes longer than its own deadlines let it, its password's command too, has lost its turn: it hangs.
+TURN_SECONDS = source.COMMAND_SECONDS + mailbox.LOG_IN_SECONDS + 10.0
 # A `check` that logged in clears the refusals; so often is looked.
 _LOOK_SECONDS = 15.0
 
