@@ -49,6 +49,7 @@ class Connection(imaplib.IMAP4):
         self._buffer = bytearray()
         self._deadline = 0.0
         self._budget = 0
+        self._idle_tag = b""
         self.announced = 0
         self.allow(seconds)
         super().__init__(host, port, seconds)
@@ -141,40 +142,48 @@ class Connection(imaplib.IMAP4):
 
     # ---- IDLE (RFC 2177) ----
 
-    def start_idle(self) -> bytes:
-        """Send IDLE and read up to `+`. Lines before it are kept as news; returns the tag for `end_idle`.
+    @property
+    def is_idling(self) -> bool:
+        """Whether IDLE goes on: neither side has ended it."""
+        return self._idle_tag != b""
 
-        Raises `IdleRefused`.
-        """
+    def start_idle(self) -> None:
+        """Send IDLE and read up to `+`. Lines before it are kept as news. Raises `IdleRefused`."""
         tag: bytes = self._new_tag()
         del self.tagged_commands[tag]
         self.send(tag + b" IDLE\r\n")
         while True:
             line = self._idle_line()
             if line.startswith(b"+"):
-                return tag
+                self._idle_tag = tag
+                return
             if line.startswith(tag):
                 raise IdleRefused(f"IDLE was refused: {line[:200]!r}")
 
     def wait_idle(self, seconds: float, since: int) -> bool:
-        """Wait until `announced` differs from `since`, at most `seconds`; whether it does. Raises `LinkLost`."""
+        """Wait until `announced` differs from `since`, at most `seconds`; whether it does. Raises `LinkLost`.
+
+        A server may end IDLE itself: that ends the wait.
+        """
         self.allow(seconds + 5)
         until = time.monotonic() + seconds
-        while self.announced == since:
-            while self.announced == since and self._has_line():
+        while self.is_idling and self.announced == since:
+            if self._has_line():
                 self._idle_line()
-            left = until - time.monotonic()
-            if self.announced != since or left <= 0:
-                break
-            if not self._has_line():
+            elif (left := until - time.monotonic()) > 0:
                 self._fill(left)
+            else:
+                break
         return self.announced != since
 
-    def end_idle(self, tag: bytes) -> None:
-        """Send DONE and read to the end of IDLE: this proves that the link lives."""
-        self.send(b"DONE\r\n")
-        while not self._idle_line().startswith(tag):
-            pass
+    def end_idle(self) -> None:
+        """Send DONE, unless the server ended it, and read to the end of IDLE: this proves that the link lives."""
+        while self.is_idling and self._has_line():
+            self._idle_line()
+        if self.is_idling:
+            self.send(b"DONE\r\n")
+        while self.is_idling:
+            self._idle_line()
 
     def interrupt(self) -> None:
         """From another thread: make whatever waits on this connection end now."""
@@ -188,6 +197,8 @@ class Connection(imaplib.IMAP4):
         line = self.readline()
         if line[:5].upper() == b"* BYE":
             raise LinkLost(f"the server said goodbye: {line[6:206].decode('ascii', 'replace').strip()}")
+        if self._idle_tag and line.startswith(self._idle_tag):
+            self._idle_tag = b""
         return line
 
     def _has_line(self) -> bool:

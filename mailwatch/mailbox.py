@@ -173,23 +173,26 @@ class Mailbox:
         """Whether mail was announced since the last `uids` began."""
         return self._connection.announced != self._announced
 
-    def wait_idle(self, seconds: float) -> None:
+    def wait_idle(self, seconds: float) -> bool:
         """One IDLE slice: ends at the first announcement or after `seconds`, and proves that the link lives.
 
         Ends at once where the server refuses it, though it said that it has it: `has_idle` is false from then on.
+        Returns whether the server cut it short by ending it.
         """
         with server_fault.surprises_lose():
             self._connection.allow(PROOF_SECONDS)
             try:
-                tag = self._connection.start_idle()
+                self._connection.start_idle()
             except IdleRefused as fault:
                 if server_fault.back_off(fault):
                     raise
                 self.has_idle, self.idle_refusal = False, server_fault.words(fault)
-                return
+                return False
             self._connection.wait_idle(seconds, self._announced)
+            is_cut_short = not self._connection.is_idling
             self._connection.allow(PROOF_SECONDS)
-            self._connection.end_idle(tag)
+            self._connection.end_idle()
+        return is_cut_short
 
     def noop(self) -> None:
         """Ask for news where there is no IDLE; some servers update their lists only then (reliability 2.4)."""

@@ -49,10 +49,10 @@ def idle(link: Connection, seconds: float) -> bool:
     """One IDLE slice; whether mail was announced since before it."""
     since = link.announced
     link.allow(5)
-    tag = link.start_idle()
+    link.start_idle()
     came = link.wait_idle(seconds, since)
     link.allow(5)
-    link.end_idle(tag)
+    link.end_idle()
     return came
 
 
@@ -97,12 +97,12 @@ def test_an_announcement_split_over_two_packets_loses_nothing(server: ScriptedIm
     resume = threading.Event()
     server.script("IDLE", misbehave.split_exists(mails.neighbour(1), resume))
     since = link.announced
-    tag = link.start_idle()
+    link.start_idle()
     assert not link.wait_idle(0.2, since)
     resume.set()
     assert link.wait_idle(LONG, since)
     link.allow(5)
-    link.end_idle(tag)
+    link.end_idle()
 
 
 def test_mail_announced_inside_another_answer_is_counted(server: ScriptedImap, link: Connection) -> None:
@@ -113,11 +113,11 @@ def test_mail_announced_inside_another_answer_is_counted(server: ScriptedImap, l
     link.uid("FETCH", "1", "(RFC822.SIZE)")
     assert link.announced == since + 1
     began = time.monotonic()
-    tag = link.start_idle()
+    link.start_idle()
     assert link.wait_idle(LONG, since)
     assert took(began) < AT_ONCE
     link.allow(5)
-    link.end_idle(tag)
+    link.end_idle()
 
 
 def test_a_quiet_slice_ends_after_its_seconds_and_leaves_the_link_usable(
@@ -154,6 +154,26 @@ def test_a_refused_idle_is_an_error_and_not_a_wait(server: ScriptedImap, link: C
         link.start_idle()
 
 
+@pytest.mark.parametrize("news", [b"", b"* 2 EXISTS\r\n"])
+def test_an_idle_that_the_server_ends_itself_is_over_at_once_and_leaves_the_link_usable(
+    server: ScriptedImap, link: Connection, news: bytes
+) -> None:
+    """Seen red with its line swallowed and then waited for, to the deadline; with news in the same packet DONE was
+    sent, which is no command."""
+
+    def ended(session: Session, tag: str, _arguments: str) -> bool:
+        session.write(b"+ idling\r\n" + news + f"{tag} OK that was long enough\r\n".encode())
+        return True
+
+    server.script("IDLE", ended)
+    began = time.monotonic()
+    assert idle(link, LONG) == (news != b"")
+    assert took(began) < AT_ONCE
+    assert link.noop()[0] == "OK"
+    assert "DONE" not in server.commands()
+    assert not idle(link, 0.05)
+
+
 # ---- a dead link is one error, soon ----
 
 
@@ -187,11 +207,11 @@ def test_a_reset_in_idle_is_lost_at_once(server: ScriptedImap, link: Connection)
 def test_a_half_open_link_is_noticed_at_the_end_of_the_slice(server: ScriptedImap, link: Connection) -> None:
     """Planted fault: `_remaining` never raises: hangs at DONE, red."""
     server.script("IDLE", misbehave.says("+ idling"))  # and no session that answers DONE
-    tag = link.start_idle()
+    link.start_idle()
     assert not link.wait_idle(0.05, link.announced)
     link.allow(0.2)
     with pytest.raises(LinkLost, match="deadline"):
-        link.end_idle(tag)
+        link.end_idle()
 
 
 def test_a_lost_link_stays_lost(server: ScriptedImap, link: Connection) -> None:

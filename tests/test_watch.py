@@ -20,7 +20,7 @@ import mails
 import pytest
 from beds import misbehave
 from beds.recorder import Recorder
-from beds.scripted import CAPABILITY, ScriptedImap
+from beds.scripted import CAPABILITY, ScriptedImap, Session
 from beds.wire import free_port, wait_until
 
 from mailwatch import config, database, mailbox, notice, retry, transport
@@ -436,6 +436,26 @@ def test_a_server_that_offers_idle_and_refuses_it_is_polled_over_one_connection(
         server.deliver(mails.by_notification(TWO), announce=False)
         told.wait_for(ONE, TWO)
     assert server.commands().count("IDLE") == 1
+
+
+def test_a_server_that_ends_every_idle_at_once_is_asked_ever_more_slowly_over_one_connection(
+    server: ScriptedImap, tmp_path: Path
+) -> None:
+    """Seen red with 20 s and a connection lost for each. Planted fault: no pause: asked without end, red."""
+
+    def ended(session: Session, tag: str, _arguments: str) -> bool:
+        session.write(f"+ idling\r\n{tag} OK that was long enough\r\n".encode())
+        if server.commands().count("IDLE") > 100:
+            session.close()
+        return True
+
+    server.script("IDLE", ended, always=True)
+    clock = FastClock(until=30)
+    run_folder(configured(tmp_path), server_of(server), clock)
+    assert server.logins == 1
+    assert server.commands().count("IDLE") == 30
+    assert clock.waits == sorted(clock.waits)
+    assert clock.waits[-1] == 5.0
 
 
 def test_an_idle_that_says_nothing_delays_mail_by_one_slice_only(server: ScriptedImap, tmp_path: Path) -> None:

@@ -255,21 +255,30 @@ class FolderWorker:
             return
         if folder.news:
             # At once; but a server that announces in every answer must not be asked without end.
-            self._hurried += 1
-            self._clock.wait(self._signals.stop, min(0.01 * self._hurried**2, 5.0))
+            self._hurry()
             return
-        self._hurried = 0
         if folder.has_idle:
             seconds = min(self._config.watch.idle_seconds, max(at_most, 1.0))
             self.progress.rest(seconds + _COMMANDS_SECONDS)
-            folder.wait_idle(seconds)
+            is_cut_short = folder.wait_idle(seconds)
             if not folder.has_idle:
                 # Of every connection of this worker: a reconnect for each refusal would be a login for each search.
                 self._is_idle_refused = True
                 log.idle_refused(self.account.name, self.folder, folder.idle_refusal)
                 return
+            if is_cut_short:
+                # Nor must one that ends every IDLE at once.
+                self._hurry()
+            else:
+                self._hurried = 0
         else:
+            self._hurried = 0
             self.progress.rest(self._config.watch.poll_seconds)
             self._clock.wait(self._signals.stop, self._config.watch.poll_seconds)
         self.progress.expect(_COMMANDS_SECONDS)
         folder.noop()
+
+    def _hurry(self) -> None:
+        """Pause, the longer the more often there was nothing to wait for."""
+        self._hurried += 1
+        self._clock.wait(self._signals.stop, min(0.01 * self._hurried**2, 5.0))

@@ -223,8 +223,9 @@ class ModelledMailbox(Mailbox):
     def news(self) -> bool:
         return len(self._server.visible(self._box.name)) > self._listed
 
-    def wait_idle(self, seconds: float) -> None:
+    def wait_idle(self, seconds: float) -> bool:
         self._server.answering()
+        return False
 
     def noop(self) -> None:
         self._server.answering()
