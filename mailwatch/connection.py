@@ -12,7 +12,7 @@ import contextlib
 import imaplib
 import queue
 import re
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -93,17 +93,24 @@ class Connection(imaplib.IMAP4):
         """TLS over it. A read time-out is no deadline: a handshake that drips would never end."""
         plain.setblocking(False)
         wrapped = tls.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
-        while True:
-            try:
-                wrapped.do_handshake()
-                return wrapped
-            except ssl.SSLWantReadError:
-                select.select([wrapped], [], [], self._remaining())
-            except ssl.SSLWantWriteError:
-                select.select([], [wrapped], [], self._remaining())
-            except BaseException:
-                wrapped.close()
-                raise
+        try:
+            while True:
+                try:
+                    wrapped.do_handshake()
+                    return wrapped
+                except ssl.SSLWantReadError:
+                    self._wait_for(wrapped, selectors.EVENT_READ)
+                except ssl.SSLWantWriteError:
+                    self._wait_for(wrapped, selectors.EVENT_WRITE)
+        except BaseException:
+            wrapped.close()
+            raise
+
+    def _wait_for(self, wrapped: ssl.SSLSocket, event: int) -> None:
+        """Until the socket can be read or written. Not by `select.select`: it takes no descriptor over 1023."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(wrapped, event)
+            selector.select(self._remaining())
 
     def read(self, size: int) -> bytes:
         """A literal of `size` bytes; one over the limit is refused before a byte of it is read (a 4 GB one: H19)."""

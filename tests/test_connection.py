@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import imaplib
+import os
+import resource
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import mails
 import pytest
@@ -307,6 +310,20 @@ def test_a_mute_tls_handshake_ends_at_the_deadline(server: ScriptedImap) -> None
     with pytest.raises(LinkLost, match="deadline"):
         Connection(server.host, server.port, ssl.create_default_context(), 0.3)
     assert took(began) < 0.3 + 2
+
+
+def test_a_tls_handshake_of_a_descriptor_over_1023_ends_at_the_deadline(server: ScriptedImap) -> None:
+    """Seen red with `select.select`, which takes none: a ValueError."""
+    server.script("GREETING", misbehave.silence())
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as opened:
+        if limits[0] < 1200:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (1200, limits[1]))
+            opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        for _ in range(1024):
+            opened.enter_context(Path(os.devnull).open())
+        with pytest.raises(LinkLost, match="deadline"):
+            Connection(server.host, server.port, ssl.create_default_context(), 0.3)
 
 
 def test_a_tls_handshake_that_drips_ends_at_the_deadline(server: ScriptedImap) -> None:
