@@ -320,7 +320,8 @@ def _log_in(server: Server, made: Connection, before_command: Callable[[], objec
         before_command()
         made.allow(COMMAND_SECONDS)
         try:
-            made.login(server.user, server.password.reveal())
+            if made.state != "AUTH":  # as after a PREAUTH greeting
+                made.login(server.user, server.password.reveal())
         except imaplib.IMAP4.abort:
             # imaplib wraps a lost link anew: it is no refusal.
             raise

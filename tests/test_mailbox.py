@@ -795,6 +795,20 @@ def test_a_connection_lost_while_opening_is_no_refusal_and_no_missing_folder(
         connected(where(server), "INBOX")
 
 
+def test_a_greeting_that_says_logged_in_already_is_believed(server: ScriptedImap) -> None:
+    """Through a tunnel. Seen red with LOGIN sent all the same, which imaplib refuses: told as a refused login."""
+
+    def preauth(session: Session, _tag: str, _arguments: str) -> bool:
+        session.logged_in = True
+        session.write(b"* PREAUTH welcome back\r\n")
+        return True
+
+    server.script("GREETING", preauth)
+    with opened(server) as box:
+        assert box.uids() == []
+    assert "LOGIN" not in server.commands()
+
+
 def test_a_server_that_is_not_there_is_unreachable() -> None:
     with pytest.raises(Unreachable) as fault:
         mailbox.log_in(Server("127.0.0.1", free_port(), None, "u", Secret("p")))
