@@ -953,6 +953,30 @@ def test_a_junk_folder_that_is_absent_stops_no_other_folder_and_is_looked_for_ho
     assert max(clock.waits) == HOUR
 
 
+def test_a_login_that_wakes_after_its_turn_does_not_end_the_turn_of_another(tmp_path: Path) -> None:
+    """A replaced worker's. Seen red: a third logged in beside the second."""
+    clock = StandingClock()
+    turns = logins.Logins("shop", configured(tmp_path).watch.state_dir, clock)
+    began, woken = threading.Event(), threading.Event()
+
+    def wakes() -> None:
+        assert turns.wait_for_turn(threading.Event())
+        began.set()
+        woken.wait(10)
+        turns.done(refused=None)
+
+    late = threading.Thread(target=wakes)
+    late.start()
+    assert began.wait(10)
+    clock.passed += logins.TURN_SECONDS + 1
+    assert turns.wait_for_turn(threading.Event())
+    woken.set()
+    late.join()
+    assert turns._turn_until > clock.passed
+    turns.done(refused=None)
+    assert turns._turn_until == 0.0
+
+
 # ---- the store ----
 
 

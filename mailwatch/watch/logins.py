@@ -28,6 +28,7 @@ class Logins:
         self._clock = clock
         self._mutex = threading.Lock()
         self._turn_until = 0.0
+        self._turn_of = 0
         self._seen: Refused | None = None
         self._not_before = 0.0
         self._unstored = 0
@@ -41,6 +42,7 @@ class Logins:
                 left = left or self._left()
                 if left <= 0.0:
                     self._turn_until = self._clock.monotonic() + TURN_SECONDS
+                    self._turn_of = threading.get_ident()
                     return True
             seconds = 0.2 if is_taken else min(left, _LOOK_SECONDS)
             if progress:
@@ -51,7 +53,9 @@ class Logins:
     def done(self, *, refused: bool | None) -> float:
         """The login was tried: refused, or went well, or (None) neither. The seconds until the next may be."""
         with self._mutex:
-            self._turn_until = 0.0
+            # A replaced worker that wakes may have lost its turn to another.
+            if self._turn_of == threading.get_ident():
+                self._turn_until = 0.0
             if refused is None:
                 return 0.0
             self._remember(refused)
