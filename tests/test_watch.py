@@ -980,6 +980,29 @@ def test_a_login_that_wakes_after_its_turn_does_not_end_the_turn_of_another(tmp_
 # ---- the store ----
 
 
+@pytest.mark.parametrize("waits_for", ["its junk folder", "the login of another folder"])
+def test_a_folder_that_waits_for_long_says_no_more_that_the_store_failed(
+    server: ScriptedImap, tmp_path: Path, waits_for: str
+) -> None:
+    """Seen red: for an hour neither a digest nor a morning line nor a stale folder was told."""
+    made, signals = configured(tmp_path), Signals()
+    signals.store_faults["shop/\\Junk"] = StoreError("store.unwritable")
+    kept: list[bool] = []
+
+    class Looks(FastClock):
+        def wait(self, event: threading.Event, seconds: float) -> bool:
+            kept.append("shop/\\Junk" in signals.store_faults)
+            return super().wait(event, seconds)
+
+    if waits_for == "its junk folder":
+        del server.folders["Junk"]
+    else:
+        with closing(Store.open(made.watch.state_dir)) as store:
+            store.refusals.add("shop", datetime.now(UTC))
+    FolderWorker(made, made.accounts[0], "\\Junk", server_of(server), signals, Looks(1)).run()
+    assert kept[:1] == [False]
+
+
 def test_a_store_that_cannot_be_written_marks_nothing_and_the_mail_is_told_later(
     server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

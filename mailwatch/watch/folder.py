@@ -108,10 +108,14 @@ class FolderWorker:
                 self._mailbox.close()
                 self._mailbox = None
 
+    def _forget_store_fault(self) -> None:
+        """It could be written, or this worker waits for something else and knows no more of it."""
+        self._signals.store_faults.pop(self.name, None)
+
     def _after(self, fault: MailwatchError) -> float:
         """Log a fault by its class; the delay that it asks for."""
         if not isinstance(fault, StoreError):
-            self._signals.store_faults.pop(self.name, None)
+            self._forget_store_fault()
         if isinstance(fault, LoginRefused):
             # The wait is the account's: `Logins` holds every folder of it.
             return 0.0
@@ -165,7 +169,7 @@ class FolderWorker:
         while not self._is_over and folder.mode == mode:
             self.progress.expect(_COMMANDS_SECONDS)
             search.go()
-            self._signals.store_faults.pop(self.name, None)
+            self._forget_store_fault()
             if self._clock.monotonic() - began > _LIVED_SECONDS:
                 # Not at the connect: a link that dies young again and again would be made 17 times a second.
                 self._failures = 0
@@ -190,6 +194,7 @@ class FolderWorker:
         else:
             folder.close()
         self._with_store(lambda store: store.folders.absent(self.account.name, self.folder, self._clock.now()))
+        self._forget_store_fault()
         self.progress.rest(_JUNK_LOOK_SECONDS)
         self._clock.wait(self._signals.stop, _JUNK_LOOK_SECONDS)
         return None
@@ -197,7 +202,7 @@ class FolderWorker:
     def _log_in(self) -> mailbox.Client | None:
         """A logged-in client, in this account's turn; None when told to stop."""
         self.progress.expect(_COMMANDS_SECONDS)
-        if not self._logins.wait_for_turn(self._signals.stop, self.progress):
+        if not self._logins.wait_for_turn(self._signals.stop, self.progress, self._forget_store_fault):
             return None
         self.progress.expect(_COMMANDS_SECONDS)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from mailwatch import mailbox, retry
@@ -33,8 +34,16 @@ class Logins:
         self._not_before = 0.0
         self._unstored = 0
 
-    def wait_for_turn(self, stop: threading.Event, progress: Progress | None = None) -> bool:
-        """Wait until a login may be tried, while no other is; False when told to stop. Ends with `done`."""
+    def wait_for_turn(
+        self,
+        stop: threading.Event,
+        progress: Progress | None = None,
+        on_refused: Callable[[], object] = lambda: None,
+    ) -> bool:
+        """Wait until a login may be tried, while no other is; False when told to stop. Ends with `done`.
+
+        `on_refused` is called where refusals hold it, which may be for an hour.
+        """
         while not stop.is_set():
             with self._mutex:
                 left = max(self._turn_until - self._clock.monotonic(), 0.0)
@@ -45,6 +54,8 @@ class Logins:
                     self._turn_of = threading.get_ident()
                     return True
             seconds = 0.2 if is_taken else min(left, _LOOK_SECONDS)
+            if not is_taken:
+                on_refused()
             if progress:
                 progress.rest(seconds)
             self._clock.wait(stop, seconds)
