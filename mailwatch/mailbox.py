@@ -210,6 +210,8 @@ class Mailbox:
 
     def close(self) -> None:
         """Log out if that is quick; never raises."""
+        # Whose it is holds this mailbox: a ring, and in it a seen-set, that only the collector would free.
+        self.before_command = lambda: None
         self._client.close()
 
     # ---- fetching ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sqlite3
 import threading
@@ -1052,6 +1053,27 @@ def test_alerts_owed_to_a_channel_that_left_are_closed_at_the_start(server: Scri
     left = configured(tmp_path, channels="slack")
     loop.prepare(left.watch.state_dir, left, Clock())
     assert rows(tmp_path, "SELECT channel FROM outbox WHERE settled_at IS NULL") == [("slack",)]
+
+
+def test_a_search_ends_with_its_connection_and_its_seen_set_with_it(server: ScriptedImap, tmp_path: Path) -> None:
+    """Without the collector: else each reconnect adds one. Seen red with the ring, and with the worker holding it."""
+    made = configured(tmp_path)
+    server.deliver(mails.by_notification(ONE))
+    gc.collect()
+    gc.disable()
+    try:
+        with watching(made, server, told := Told()):
+            told.wait_for(ONE)
+            for number in range(2, 6):
+                before = server.commands().count("EXAMINE")
+                server.drop()
+                server.wait_for("EXAMINE", before + 1)
+                server.wait_for_idle()
+                server.deliver(mails.by_notification(mails.order_id(number)))
+                told.wait_for(*(mails.order_id(each) for each in range(1, number + 1)))
+            wait_until(lambda: sum(isinstance(each, Search) for each in gc.get_objects()) == 1)
+    finally:
+        gc.enable()
 
 
 class Counting(set[int]):

@@ -81,7 +81,8 @@ class FolderWorker:
     def abandon(self) -> None:
         """From another thread: it hangs, and another takes its place; should it wake, it ends."""
         self._is_abandoned = True
-        if self._search is not None and (mail := self._search.reading) is not None:
+        search = self._search
+        if search is not None and (mail := search.reading) is not None:
             self._with_store(lambda store: store.folders.reading_failed(mail))
         self.interrupt()
 
@@ -103,6 +104,8 @@ class FolderWorker:
             return delay
         finally:
             self.is_watching.clear()
+            # Before the next one: two seen-sets at once are what the process grows by.
+            self._search = None
             if self._mailbox is not None:
                 self.progress.expect(_COMMANDS_SECONDS)
                 self._mailbox.close()
