@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -15,6 +16,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # The machines are noisy: time is never what a property is about.
 settings.register_profile("mailwatch", deadline=None, print_blob=True)
 settings.load_profile("mailwatch")
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays: the collection that ends each send need not go through all of it."""
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
