@@ -30,7 +30,8 @@ LAPSES_AFTER = timedelta(days=14)
 _LONGEST_HOLD = timedelta(days=2)
 # SQLite fails over JSON that is none, and with it the whole query.
 _ALERT = "iif(json_valid(alert), alert, NULL)"
-# What the last of a month's quota is kept for: verified requests, and that nothing is watched any more.
+# What the last of a month's quota is kept for: verified requests, alone or in a digest, and that nothing is watched
+# any more.
 _KEPT_FOR = (
     f"({_ALERT} ->> 'kind' = 'request' AND {_ALERT} ->> 'trust' = 'verified' OR {_ALERT} ->> 'kind' = 'test'"
     f" OR {_ALERT} ->> 'kind' = 'fault' AND {_ALERT} ->> 'stage' = 'began' OR {_ALERT} ->> 'kind' IS NULL"
@@ -200,15 +201,14 @@ class Outbox:
         now: datetime,
         since: datetime | None,
         *,
-        kept: bool,
         failing: Collection[str] = (),
         rationed: Collection[str] = (),
     ) -> int:
         """Owe what `channel` owes to the first of `by` (name and kinds) that was not tried yet; how many rows.
 
-        What it refused by itself, what it owes since `since` or longer (None: it does not fail), and with `kept`, where
-        the rest of the month is kept for them, all but verified requests. One after another: a second stand-in only
-        where all before it are `failing`, or `rationed` and this is not what their rest is kept for.
+        What it refused by itself, what it owes since `since` or longer (None: it does not fail), and where it is
+        `rationed`, the rest of its month kept for verified requests, all but those. One after another: a second
+        stand-in only where all before it are `failing`, or `rationed` and this is not what their rest is kept for.
         """
         # In the future: the clock was set back since.
         waited = "(max(created_at, next_attempt) <= ? OR ? AND created_at > ?)"
@@ -218,7 +218,7 @@ class Outbox:
             " WHERE channel = ? AND settled_at IS NULL AND about IS NOT ? AND (outcome IS 'refused'"
             f" OR next_attempt <= ? AND ({waited} OR ? AND NOT {_KEPT_FOR})) ORDER BY number",
             *(channel, f"channel/{channel}", now.timestamp(), since.timestamp() if since else -1.0),
-            *(is_failing, (now + CLOCKS_AGREE).timestamp(), kept),
+            *(is_failing, (now + CLOCKS_AGREE).timestamp(), channel in rationed),
         )
         if not failed:
             return 0

@@ -235,7 +235,7 @@ def test_an_alert_that_the_stand_in_told_meanwhile_is_not_sent(start: Start) -> 
     slack, sms = run.config.channels
     outbox, now = run.store.outbox, run.clock.now()
     read_before = outbox.due("slack", now)
-    assert outbox.stand_in("slack", [("sms", ALL)], now, now, kept=False) == 1
+    assert outbox.stand_in("slack", [("sms", ALL)], now, now) == 1
     other = outbox.due("sms", now)
     assert read_before is not None
     assert other is not None
@@ -816,7 +816,7 @@ class Life:
     def stand_in(self, name: str, seconds: float) -> None:
         """The oversight finds that a channel fails: what waited so long goes to its stand-ins."""
         by = [(other, ALL) for other, names in BY.items() if name in names]
-        self.store.outbox.stand_in(name, by, self.now, self.now - timedelta(seconds=seconds), kept=False)
+        self.store.outbox.stand_in(name, by, self.now, self.now - timedelta(seconds=seconds))
 
     def is_open(self, order: str, *, is_other: bool) -> bool:
         """Whether a row of the family is still owed."""

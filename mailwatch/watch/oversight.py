@@ -167,10 +167,10 @@ class Oversight:
 
     def _channel(self, store: Store, channel: Channel, fares: ChannelState, now: datetime) -> bool:
         """Whether the channel fails. Long enough, and it is told on the others; a stand-in steps in before that."""
-        is_kept = self._quota(store, channel, fares, now)
+        self._quota(store, channel, fares, now)
         if fares.owed:
             # What it refused by itself is owed too.
-            self._stand_in(store, channel, now, _stand_in_since(fares, now), kept=is_kept)
+            self._stand_in(store, channel, now, _stand_in_since(fares, now))
         if _is_dead(fares, now) and not self._is_grace:
             cause = fares.last.cause if fares.last else None
             self._began_fault(store, CHANNEL + channel.name, channel_fault(channel.name, cause or Cause.SILENT), now)
@@ -178,29 +178,23 @@ class Oversight:
             self._over(store, REFUSED + channel.name, now)
         return fares.trying_since is not None and fares.owed > 0
 
-    def _stand_in(self, store: Store, channel: Channel, now: datetime, since: datetime | None, *, kept: bool) -> None:
+    def _stand_in(self, store: Store, channel: Channel, now: datetime, since: datetime | None) -> None:
         by = [(other.name, other.send) for other in self._config.channels if channel.name in other.fallback_for]
         if not by:
             return
-        rows = store.outbox.stand_in(
-            channel.name, by, now, since, kept=kept, failing=self._failing, rationed=self._rationed
-        )
+        rows = store.outbox.stand_in(channel.name, by, now, since, failing=self._failing, rationed=self._rationed)
         if rows:
             log.stood_in(channel.name, rows)
             self._signals.wake_channels()
 
-    def _quota(self, store: Store, channel: Channel, fares: ChannelState, now: datetime) -> bool:
-        """Whether what is left of the month is kept. Told with the last message before, so that all of it is left."""
+    def _quota(self, store: Store, channel: Channel, fares: ChannelState, now: datetime) -> None:
+        """That what is left of the month is kept is told with the last message before, so that all of it is left."""
         limit, key = channel.monthly_limit, f"quota/{channel.name}"
-        if not limit:
-            self._over(store, key, now)
-            return False
         kept = kept_of_month(limit)
-        if fares.sent_this_month >= limit - kept - 1:
+        if limit and fares.sent_this_month >= limit - kept - 1:
             self._began_fault(store, key, Fault("fault.quota", {"channel": channel.name, "left": str(kept)}), now)
         else:
             self._over(store, key, now)
-        return is_rationed(channel, fares)
 
     # ---- digests and mornings ----
 

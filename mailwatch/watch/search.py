@@ -174,7 +174,7 @@ class Search:
         return max(self._mailbox.uids(), default=0)
 
     def _newly_listed(self) -> list[int]:
-        """What came since, late UIDs a little below the highest too, and those whose headline is still owed."""
+        """What came since, late UIDs a little below the highest too, and those whose headline or text is still owed."""
         near_the_top = max(self._floor, max(self._seen, default=0) - _LATE_UIDS)
         doubtful = self.lasting.doubtful
         listed = self._mailbox.uids(above=min([near_the_top, *(uid - 1 for uid in doubtful)]))
