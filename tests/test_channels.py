@@ -356,7 +356,7 @@ def test_bytes_that_come_soon_enough_one_by_one_are_waited_for_until_the_deadlin
     assert bed.delivered() == len(recorder.repeats) == 1
 
 
-@pytest.mark.parametrize("kind", ["selfsigned", "wronghost", "expired"])
+@pytest.mark.parametrize("kind", ["unknown_ca", "wronghost", "expired"])
 @pytest.mark.parametrize("name", ALL)
 def test_a_bad_certificate_gets_no_word_and_the_stand_in_all(
     make: MakeBed, tmp_path_factory: pytest.TempPathFactory, kind: str, name: str
