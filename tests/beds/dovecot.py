@@ -1,4 +1,4 @@
-"""A real Dovecot (2.3) in the foreground on free loopback ports, with a throw-away configuration, CA and Maildir.
+"""A real Dovecot (2.3 or 2.4) in the foreground on free loopback ports, its configuration, CA and Maildir thrown away.
 
     with Dovecot(idle_notify=5) as dovecot:
         dovecot.deliver(mail)
@@ -6,7 +6,7 @@
         ...
         assert dovecot.snapshot() == before
 
-Debian: apt-get install -y --no-install-recommends dovecot-imapd dovecot-lmtpd openssl. It runs as root (the mails then
+Debian: apt-get install -y --no-install-recommends dovecot-imapd dovecot-lmtpd. It runs as root (the mails then
 belong to nobody, as Dovecot reads no mail as root) and as any other user.
 """
 
@@ -46,23 +46,20 @@ MAILDIR_FLAGS = {
     "T": "\\Deleted",
 }
 
-CONFIG = """
+# Dovecot 2.4 has other names for what is in OLD, and wants to be told first which version's names it reads
+# (https://doc.dovecot.org/latest/installation/upgrade/2.3-to-2.4.html).
+COMMON = """
 base_dir = {home}/run
 state_dir = {home}/state
 log_path = {home}/dovecot.log
 instance_name = mailwatch-{port}
 protocols = imap lmtp
 listen = 127.0.0.1
-disable_plaintext_auth = no
 auth_failure_delay = {fail_delay} secs
 mail_max_userip_connections = {max_connections}
 imap_idle_notify_interval = {idle_notify} secs
 {capability}
 ssl = yes
-ssl_cert = <{home}/server.pem
-ssl_key = <{home}/server.key
-mail_home = {home}/mail/%u
-mail_location = maildir:{home}/mail/%u/Maildir
 first_valid_uid = 1
 first_valid_gid = 1
 {process_owner}
@@ -81,14 +78,6 @@ namespace inbox {{
     auto = subscribe
     special_use = \\Sent
   }}
-}}
-passdb {{
-  driver = passwd-file
-  args = username_format=%u {home}/passwd
-}}
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={home}/mail/%u
 }}
 service imap-login {{
   chroot =
@@ -109,16 +98,57 @@ service anvil {{
   chroot =
 }}
 """
+OLD = """
+disable_plaintext_auth = no
+ssl_cert = <{home}/server.pem
+ssl_key = <{home}/server.key
+mail_home = {home}/mail/%u
+mail_location = maildir:{home}/mail/%u/Maildir
+passdb {{
+  driver = passwd-file
+  args = username_format=%u {home}/passwd
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={home}/mail/%u
+}}
+"""
+NEW = """
+auth_allow_cleartext = yes
+ssl_server_cert_file = {home}/server.pem
+ssl_server_key_file = {home}/server.key
+mail_home = {home}/mail/%{{user}}
+mail_driver = maildir
+mail_path = {home}/mail/%{{user}}/Maildir
+passdb passwd-file {{
+  passwd_file_path = {home}/passwd
+}}
+userdb static {{
+  fields {{
+    uid = {uid}
+    gid = {gid}
+    home = {home}/mail/%{{user}}
+  }}
+}}
+"""
+VERSION = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n"
 
 
 def available() -> bool:
-    """Whether this machine has what the bed needs."""
-    return _program() is not None and shutil.which("openssl") is not None
+    """Return whether Dovecot is installed."""
+    return _program() is not None
 
 
 def _program() -> str | None:
     # Debian keeps it in sbin, which is not in everybody's PATH.
     return shutil.which("dovecot", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+
+
+def _config() -> str:
+    """Return the template in the names of the Dovecot that is installed."""
+    said = subprocess.run([_program() or "dovecot", "--version"], capture_output=True, text=True, check=True).stdout
+    version = tuple(int(number) for number in re.findall(r"\d+", said)[:2])
+    return VERSION + COMMON + NEW if version >= (2, 4) else COMMON + OLD
 
 
 class Dovecot:
@@ -295,7 +325,7 @@ class Dovecot:
     def _configure(self, **settings: object) -> None:
         uid, gid = (NOBODY, NOBODY) if _is_root() else (os.geteuid(), os.getegid())
         ports = {"port": self.port, "tls_port": self.tls_port, "lmtp_port": self.lmtp_port}
-        text = CONFIG.format(home=self.home, uid=uid, gid=gid, process_owner=_process_owner(), **ports, **settings)
+        text = _config().format(home=self.home, uid=uid, gid=gid, process_owner=_process_owner(), **ports, **settings)
         (self.home / "dovecot.conf").write_text(text)
 
     def _greets(self) -> bool:
