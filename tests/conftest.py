@@ -1,12 +1,17 @@
-"""What all tests share. Where MAILWATCH_CI is set a skipped test is a failure: every real component is there."""
+"""What all tests share. A test names the programs it needs by its marks, and is skipped where one is missing.
+
+Where MAILWATCH_CI is set every program is installed: nothing is skipped by a mark, and a skipped test is a failure.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 
 import pytest
+from beds import dovecot
 from hypothesis import settings
 
 # In the background of a shell SIGINT is ignored, and what is started here would inherit that: Ctrl-C is tested.
@@ -16,6 +21,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # The machines are noisy: time is never what a property is about.
 settings.register_profile("mailwatch", deadline=None, print_blob=True)
 settings.load_profile("mailwatch")
+
+
+def missing() -> dict[str, str]:
+    """Return the marks of programs that are not installed, each with the reason for the skipped test."""
+    found = {"dovecot": dovecot.available(), "systemd": shutil.which("systemd-analyze") is not None}
+    return {mark: f"needs {mark}, which is not installed" for mark, is_there in found.items() if not is_there}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a program that is not installed."""
+    if os.environ.get("MAILWATCH_CI"):
+        return
+    for mark, reason in missing().items():
+        for item in items:
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_collection_finish() -> None:

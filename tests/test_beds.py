@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import imaplib
-import os
 import re
 import socket
 import ssl
@@ -81,14 +80,6 @@ SECTIONS = (
     *("1", "1.MIME", "1.1", "1.1.MIME", "1.2", "1.2.MIME"),
     *("2", "2.MIME", "2.HEADER", "2.TEXT", "2.HEADER.FIELDS (TO)", "2.1", "2.1.MIME", "2.2", "2.2.MIME"),
 )
-
-SKIP_WITHOUT_DOVECOT = not dovecot_bed.available() and not os.environ.get("MAILWATCH_CI")
-skip_without_dovecot = pytest.mark.skipif(SKIP_WITHOUT_DOVECOT, reason="Dovecot is not installed")
-
-
-def needs_dovecot(test: Callable[..., None]) -> Callable[..., None]:
-    marked: Callable[..., None] = pytest.mark.dovecot(skip_without_dovecot(test))
-    return marked
 
 
 def login(port: int, folder: str | None = "INBOX") -> imaplib.IMAP4:
@@ -169,7 +160,7 @@ def test_mailbox_names_are_modified_utf_7() -> None:
 # Dovecot
 
 
-@needs_dovecot
+@pytest.mark.dovecot
 def test_dovecot_takes_mail_by_lmtp_and_by_append_with_its_time(dovecot: Dovecot) -> None:
     when = datetime(2022, 6, 6, 9, 0, tzinfo=timezone(timedelta(hours=9)))
     dovecot.create("迷惑メール")
@@ -182,7 +173,7 @@ def test_dovecot_takes_mail_by_lmtp_and_by_append_with_its_time(dovecot: Dovecot
     assert answer[0][1] == MAIL
 
 
-@needs_dovecot
+@pytest.mark.dovecot
 def test_dovecot_shows_special_use_and_serves_tls(dovecot: Dovecot) -> None:
     context = ssl.create_default_context(cafile=str(dovecot.ca_file))
     context.verify_flags |= ssl.VERIFY_X509_STRICT
@@ -193,7 +184,7 @@ def test_dovecot_shows_special_use_and_serves_tls(dovecot: Dovecot) -> None:
     assert all(re.search(rb"\\%s\).*%s" % (use, use), folders) for use in (b"Junk", b"Trash", b"Sent"))
 
 
-@needs_dovecot
+@pytest.mark.dovecot
 @pytest.mark.parametrize("certificate", ["wronghost", "unknown_ca"])
 def test_dovecot_shows_bad_certificates(certificate: str) -> None:
     with Dovecot(certificate=certificate) as dovecot:
@@ -202,7 +193,7 @@ def test_dovecot_shows_bad_certificates(certificate: str) -> None:
             imaplib.IMAP4_SSL("localhost", dovecot.tls_port, ssl_context=context, timeout=5)
 
 
-@needs_dovecot
+@pytest.mark.dovecot
 def test_the_snapshot_shows_changes_and_nothing_else() -> None:
     with Dovecot() as dovecot:
         dovecot.deliver_all([MAIL, MAIL, NESTED])
@@ -221,7 +212,7 @@ def test_the_snapshot_shows_changes_and_nothing_else() -> None:
         assert sorted(name.split("/")[0] for name in dovecot.snapshot()) == ["INBOX", "Junk"]
 
 
-@needs_dovecot
+@pytest.mark.dovecot
 def test_dovecot_comes_back_after_a_crash_on_its_ports_with_its_mail() -> None:
     with Dovecot(capability="IMAP4rev1 ID", idle_notify=2) as dovecot:
         dovecot.deliver(MAIL)
@@ -615,7 +606,7 @@ def test_a_lost_index_renumbers(server: ScriptedImap) -> None:
     assert server.folders["INBOX"].uidvalidity != before
 
 
-@needs_dovecot
+@pytest.mark.dovecot
 def test_the_scripted_server_shows_mails_as_dovecot_does(server: ScriptedImap, dovecot: Dovecot) -> None:
     for mail in (MAIL, NESTED, ODD, b"\r\nonly a body", b"Content-Type: multipart/mixed\r\n\r\nno boundary"):
         uids = (server.deliver(mail), dovecot.append(mail))

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import mails
 import pytest
-from beds.dovecot import Dovecot, available
+from beds.dovecot import Dovecot
 from beds.modelled import WorldClock
 from beds.recorder import Recorder
 from beds.scripted import ScriptedImap
@@ -140,7 +140,6 @@ def offset_of(server: Dovecot, uid: int) -> str:
 
 
 @pytest.mark.dovecot
-@pytest.mark.skipif(not available() and not os.environ.get("MAILWATCH_CI"), reason="Dovecot is not installed")
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
 def test_a_run_tells_the_same_in_every_time_zone_at_the_edges_of_the_window_and_of_summer_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str

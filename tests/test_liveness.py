@@ -5,13 +5,12 @@ The bounds are those of reliability L1 and L4 at `idle_seconds` = 5 in place of 
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import mails
 import pytest
-from beds.dovecot import Dovecot, available
+from beds.dovecot import Dovecot
 from beds.recorder import Recorder
 from beds.tap import Tap
 from beds.wire import wait_until
@@ -22,7 +21,6 @@ from mailwatch.mailbox import PROOF_SECONDS
 pytestmark = [
     pytest.mark.server,
     pytest.mark.dovecot,
-    pytest.mark.skipif(not available() and not os.environ.get("MAILWATCH_CI"), reason="Dovecot is not installed"),
 ]
 
 ONE, TWO = (mails.order_id(number) for number in (1, 2))

@@ -5,7 +5,6 @@ The command names that README lists are checked here by a recording proxy betwee
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import signal
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import mails
 import pytest
-from beds.dovecot import Dovecot, available
+from beds.dovecot import Dovecot
 from beds.recorder import Recorder
 from beds.tap import Tap
 from beds.wire import wait_until
@@ -29,7 +28,6 @@ from beds.wire import wait_until
 pytestmark = [
     pytest.mark.server,
     pytest.mark.dovecot,
-    pytest.mark.skipif(not available() and not os.environ.get("MAILWATCH_CI"), reason="Dovecot is not installed"),
 ]
 
 REQUESTS = [mails.order_id(number) for number in range(20)]

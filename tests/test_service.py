@@ -6,7 +6,6 @@ The rest is tried in a real systemd, by hand: tests/systemd/box.py.
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import stat
 import subprocess
@@ -73,7 +72,7 @@ def renew() -> None:
     CONTRIB.write_text(example(), "utf-8")
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+@pytest.mark.systemd
 def test_the_unit_is_hardened_to_a_score_of_2_or_better() -> None:
     """reliability H28. Planted fault: without SystemCallFilter: 2.6, red."""
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(CONTRIB)]
