@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import shutil
 import signal
 
@@ -37,6 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_runtest_setup() -> None:
+    """Give each test the same random numbers each time; the jitter of our waits is drawn from them."""
+    random.seed(7)
 
 
 def pytest_collection_finish() -> None:

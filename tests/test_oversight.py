@@ -112,7 +112,8 @@ def test_after_two_weeks_without_any_channel_everything_is_told_once_and_in_orde
             run = restarted(run, phones)
     back = run.clock.now()
     assert phones.accepted("slack") == phones.accepted("other") == []
-    assert 6 <= tried_in_six_hours <= (7 if outcome == status(401) else 60)
+    # 500: 94 where the jitter cuts each wait to its half, fewer otherwise.
+    assert 6 <= tried_in_six_hours <= (7 if outcome == status(401) else 100)
     assert 14 * 10 <= len(phones.attempts("slack")) <= 14 * (25 if outcome == status(401) else 60)
     phones.plans.clear()
     run.go_on(hours=2, pace=120)
