@@ -67,9 +67,20 @@ def surprises_lose(password: Secret | None = None) -> Iterator[None]:
     try:
         yield
     except (OSError, imaplib.IMAP4.error) as fault:
+        _let_go(fault)
         raise Unreachable("mailbox.lost", wait_seconds=back_off(fault), why=words(fault, password)) from None
     except SURPRISES as fault:
+        _let_go(fault)
         raise Unreachable("mailbox.lost", why=f"{_UNREADABLE} ({type(fault).__name__})") from None
+
+
+def _let_go(fault: BaseException) -> None:
+    """Drop the traceback: only the words are used.
+
+    In Python 3.13 the frame of contextlib's `__exit__`, a caller of ours, still names the error when its traceback holds
+    that frame: a ring, in which the callers' frames keep the search and its seen-set until the collector comes.
+    """
+    fault.__traceback__ = None
 
 
 def back_off(said: BaseException | str) -> float:
