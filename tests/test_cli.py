@@ -13,6 +13,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -28,9 +30,10 @@ from beds import misbehave
 from beds.scripted import Script, ScriptedImap
 from click.testing import CliRunner, Result
 
-from mailwatch import __version__, cli, watch
+from mailwatch import __version__, cli, demo, watch
 from mailwatch.catalogue import preferred
 from mailwatch.database import RunLock
+from mailwatch.mailbox import Mailbox
 
 pytestmark = [
     pytest.mark.server,
@@ -1125,6 +1128,53 @@ def test_the_demo_without_its_server_names_the_pip_of_the_program_itself(home: E
         done = invoke(home, "demo")
     assert done.stderr == f"The demo needs pymap. Run: {sys.executable} -m pip install pymap\n"
     assert done.exit_code == 2
+
+
+def test_the_demo_ends_soon_where_the_server_announces_no_mail(capsys: pytest.CaptureFixture[str]) -> None:
+    """pymap announces nothing that came between the last command and IDLE: here every mail does.
+
+    Seen red: with slices of 60 s it took 61 s, and with the limit of 60 s it failed.
+    """
+    pytest.importorskip("pymap")
+    all_sent, deliver, wait_idle = threading.Event(), demo._deliver, Mailbox.wait_idle
+
+    def deliver_all(*given: Any) -> None:
+        deliver(*given)
+        all_sent.set()
+
+    def idle_late(mailbox: Mailbox, seconds: float) -> bool:
+        all_sent.wait(20)
+        return wait_idle(mailbox, seconds)
+
+    began = time.monotonic()
+    with (
+        mock.patch.object(demo, "_deliver", deliver_all),
+        mock.patch.object(Mailbox, "wait_idle", idle_late),
+        mock.patch.object(demo, "_FAMILIES", ("routes",)),
+        mock.patch("mailwatch.log.mute"),
+        mock.patch("signal.signal"),
+    ):
+        assert demo.play("en") == 0
+    assert time.monotonic() - began < 40
+    shown = capsys.readouterr().out
+    assert "mails seen: 21" in shown
+    assert "Ordered: " in shown
+    assert "days ago" not in shown
+    assert "ship-by date has passed" not in shown
+
+
+def test_a_demo_that_does_not_end_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+    """Seen red: where the limit is not looked at it never ends."""
+    pytest.importorskip("pymap")
+    with (
+        mock.patch.object(demo, "_LIMIT_SECONDS", 1.0),
+        mock.patch.object(demo, "_FAMILIES", ("wishes",)),
+        mock.patch.object(demo, "_deliver"),
+        mock.patch("mailwatch.log.mute"),
+        mock.patch("signal.signal"),
+    ):
+        assert demo.play("en") == 1
+    assert "After 1 s only 0 of 17 mails had arrived." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
