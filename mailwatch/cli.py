@@ -19,7 +19,7 @@ import click
 
 from mailwatch import __version__, click_texts
 from mailwatch.catalogue import LANGUAGES, Language, preferred, say, say_fault
-from mailwatch.errors import Fault, MailwatchError, PassingError
+from mailwatch.errors import Fault, MailwatchError, PassingError, UsageError
 
 if TYPE_CHECKING:
     from mailwatch.config import Account, Config
@@ -240,7 +240,7 @@ def _set_state(name: str) -> None:
         from mailwatch.request import State
 
         states = {"done": State.DONE, "release": State.RELEASED, "reopen": State.OPEN}
-        config = _load_settings(ctx)
+        config = _load_to_change(ctx, (name, *order_ids))
         language = config.watch.language
         changed, unknown = requests.set_state(config, order_ids, states[name])
         for order in changed:
@@ -334,14 +334,33 @@ def service_install(ctx: click.Context, given: str | None, prefix: Path, is_dry:
 
 @service.command("uninstall", help=say("service.help_uninstall", _LOCALE))
 @click.option("--purge", "is_purge", is_flag=True, help=say("service.help_purge", _LOCALE))
+@click.option("--yes", "is_yes", is_flag=True, help=say("service.help_yes", _LOCALE))
 @click.option("--dry-run", "is_dry", is_flag=True, help=say("service.help_dry_run", _LOCALE))
-def service_uninstall(is_purge: bool, is_dry: bool) -> None:
+def service_uninstall(is_purge: bool, is_yes: bool, is_dry: bool) -> None:
     from mailwatch import service as services
 
-    for sentence in services.uninstall(is_purge=is_purge, is_dry=is_dry):
+    def confirm(question: Fault) -> None:
+        if not is_yes:
+            _confirm_purge(question)
+
+    for sentence in services.uninstall(is_purge=is_purge, is_dry=is_dry, confirm=confirm):
         click.echo(say_fault(sentence, _LOCALE))
     if is_dry:
         click.echo(say("service.dry", _LOCALE))
+
+
+def _confirm_purge(question: Fault) -> None:
+    """Ask for a yes. Raises `click.Abort` where the answer is another, `UsageError` where there is no terminal."""
+    from mailwatch.init import questions
+
+    if not _is_terminal():
+        raise UsageError("service.purge_needs_yes")
+    if not questions.is_yes(say_fault(question, _LOCALE), _LOCALE, default=False):
+        raise click.Abort
+
+
+def _is_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 @service.command("status", help=say("service.help_status", _LOCALE))
@@ -418,6 +437,22 @@ def _load_settings(ctx: click.Context) -> Config:
     from mailwatch import config
 
     return config.load(_path(ctx), os.environ, with_passwords=False)
+
+
+def _load_to_change(ctx: click.Context, command: tuple[str, ...]) -> Config:
+    """For the commands that mark the store. Raises `UsageError` with the command that works where we may not write it.
+
+    Who is not in the service's group, or has not logged in again since, can't even read the service's configuration.
+    """
+    from mailwatch import requests_command as requests
+    from mailwatch.service import places
+
+    path = _path(ctx)
+    if path == places.CONFIG and path.exists() and not os.access(path, os.R_OK):
+        requests.check_owner(places.STATE, path, command)
+    config = _load_settings(ctx)
+    requests.check_owner(config.watch.state_dir, path, command)
+    return config
 
 
 def _load_if_there(ctx: click.Context) -> Config | None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+import pwd
+import shlex
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mailwatch import command as invocation
 from mailwatch.amazon import order_id
 from mailwatch.amazon.marketplace import order_page
 from mailwatch.catalogue import Language, say
 from mailwatch.config import Config
-from mailwatch.database import is_there
+from mailwatch.database import FILE_NAME, is_there
 from mailwatch.errors import Fault, MailwatchError, PassingError, UsageError
 from mailwatch.notice import Kind
 from mailwatch.outbox import LAPSES_AFTER
 from mailwatch.request import State
+from mailwatch.service import places, unit
 from mailwatch.store import Store, StoredRequest
 from mailwatch.texts import at
 
@@ -56,6 +61,38 @@ def set_state(config: Config, given: Iterable[str], state: State) -> tuple[list[
 
     done = _with_store(config.watch.state_dir, change, is_read=False)
     return done, [Fault("requests.unknown", {"order": order}) for order in orders if order not in done]
+
+
+def check_owner(state_dir: Path, config: Path, command: Sequence[str]) -> None:
+    """Raise `UsageError` with the command line that works where the store is another user's and not ours to write.
+
+    `command`: what was typed after the options. The service's store is changed by the service's program, which finds
+    its own configuration; any other by this program with the configuration `config`.
+    """
+    for path in (state_dir, state_dir / FILE_NAME):
+        try:
+            owner = path.stat().st_uid
+        except OSError:
+            continue
+        if owner != os.geteuid() and not os.access(path, os.W_OK):
+            name = _user_name(owner)
+            line = shlex.join(["sudo", "-u", name]) + " " + _program(state_dir, config, command)
+            raise UsageError("requests.not_owner", owner=name, command=line)
+
+
+def _user_name(uid: int) -> str:
+    """The user's name, or its number as sudo(8) takes it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def _program(state_dir: Path, config: Path, command: Sequence[str]) -> str:
+    prefix = unit.installed_prefix() if state_dir == places.STATE else None
+    if prefix is not None:
+        return shlex.join([str(prefix / "bin" / places.NAME), *command])
+    return invocation.whole("--config", str(config.absolute()), *command)
 
 
 def as_json(request: StoredRequest) -> dict[str, Any]:

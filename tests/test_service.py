@@ -14,12 +14,13 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from mailwatch import config, database, service, toml
 from mailwatch.cli import _mailwatch
 from mailwatch.errors import ConfigurationError, Fault, StoreError
 from mailwatch.service import places, program, settings, system, unit
-from mailwatch.service.install import _settings, _source
+from mailwatch.service.install import _make_user, _settings, _source
 from mailwatch.service.system import ServiceError
 from mailwatch.store import Store
 
@@ -376,7 +377,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
     called: list[tuple[str, ...]] = []
     monkeypatch.setattr(system, "call", lambda *tool: called.append(tool))
     monkeypatch.setattr(system, "check_root", lambda: None)
-    monkeypatch.setattr(system, "user", lambda name: name)
+    # As userdel(8) leaves them where the seller is a member of the group.
+    monkeypatch.setattr(system, "user", lambda name: name if ("userdel", name) not in called else None)
+    monkeypatch.setattr(system, "group", lambda name: name if ("groupdel", name) not in called else None)
     monkeypatch.setattr(system, "write", lambda path, data, *_: path.write_bytes(data))
     return called
 
@@ -387,10 +390,54 @@ def test_a_dry_uninstall_says_what_the_real_one_does_and_does_nothing(
 ) -> None:
     """Seen red: the README promised it for each command, and `uninstall` had no such option."""
     before = sorted(tmp_path.rglob("*"))
-    said = list(service.uninstall(is_purge=is_purge, is_dry=True))
+    said = list(service.uninstall(is_purge=is_purge, is_dry=True, confirm=unasked))
     assert (sorted(tmp_path.rglob("*")), installed) == (before, [])
-    assert list(service.uninstall(is_purge=is_purge, is_dry=False)) == said
+    asked: list[str] = []
+    assert list(service.uninstall(is_purge=is_purge, is_dry=False, confirm=lambda each: asked.append(each.key))) == said
+    assert asked == (["service.ask_purge"] if is_purge else [])
     left = [] if is_purge else [tmp_path / "state", tmp_path / "state" / "config.toml"]
     assert sorted(tmp_path.rglob("*")) == left
     assert ("systemctl", "disable", "--quiet", "--now", "mailwatch") in installed
     assert (("userdel", "mailwatch") in installed) is is_purge
+    assert (("groupdel", "mailwatch") in installed) is is_purge
+
+
+def unasked(question: Fault) -> None:
+    """Where nothing is done nothing is asked."""
+    raise AssertionError(question)
+
+
+def test_a_purge_without_a_terminal_is_refused_unless_it_is_told_yes(
+    installed: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    """Seen red: credentials and store were gone without a question."""
+    before = sorted(tmp_path.rglob("*"))
+    refused = CliRunner().invoke(_mailwatch, ["service", "uninstall", "--purge"], input="y\n")
+    assert (refused.exit_code, sorted(tmp_path.rglob("*")), installed) == (2, before, [])
+    assert "--yes" in refused.stderr
+    done = CliRunner().invoke(_mailwatch, ["service", "uninstall", "--purge", "--yes"])
+    assert (done.exit_code, sorted(tmp_path.rglob("*"))) == (0, [])
+
+
+@pytest.mark.parametrize("answer", ["", "n", "いいえ"])
+def test_a_purge_that_is_not_confirmed_changes_nothing(
+    answer: str, installed: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailwatch.cli._is_terminal", lambda: True)
+    before = sorted(tmp_path.rglob("*"))
+    stopped = CliRunner().invoke(_mailwatch, ["service", "uninstall", "--purge"], input=answer + "\n")
+    assert (stopped.exit_code, sorted(tmp_path.rglob("*")), installed) == (1, before, [])
+    gone = CliRunner().invoke(_mailwatch, ["service", "uninstall", "--purge"], input="maybe\ny\n")
+    assert (gone.exit_code, sorted(tmp_path.rglob("*"))) == (0, [])
+
+
+@pytest.mark.parametrize("has_group", [False, True])
+def test_a_group_that_a_purge_left_behind_is_used(has_group: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen red: `useradd: group mailwatch exists`, and the service could not be installed again."""
+    called: list[tuple[object, ...]] = []
+    monkeypatch.setattr(system, "call", lambda *tool: called.append(tool))
+    monkeypatch.setattr(system, "user", lambda _: None)
+    monkeypatch.setattr(system, "group", lambda name: name if has_group else None)
+    _make_user()
+    assert [tool[0] for tool in called] == (["useradd"] if has_group else ["groupadd", "useradd"])
+    assert called[-1][1:4] == ("--system", "--gid", "mailwatch")

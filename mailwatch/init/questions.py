@@ -94,12 +94,7 @@ class Questions:
         """A yes or no to `init.ask_NAME`; the default where nobody may be asked."""
         if not self.may_ask:
             return default
-        question = say(f"init.ask_{name}", self.language) + (" [Y/n]" if default else " [y/N]")
-        while True:
-            answer = plain(click.prompt(question, default="", show_default=False)).lower()
-            if answer in _YES | _NO or not answer:
-                return answer in _YES if answer else default
-            self.complain(Fault("init.not_yes"), question)
+        return is_yes(say(f"init.ask_{name}", self.language), self.language, default=default)
 
     def complain(self, fault: Fault, label: str) -> None:
         """Why an answer is wrong; `label` stands for the key that a configuration would name."""
@@ -123,6 +118,16 @@ class Questions:
             self._wrong.add(name)
             self.note(Fault(wrong.fault.key, {**wrong.fault.fields, "key": flag(name)}))
             return ""
+
+
+def is_yes(question: str, language: Language, *, default: bool) -> bool:
+    """Ask at the terminal until the answer is a yes or a no; just Enter is the default."""
+    while True:
+        prompt = question + (" [Y/n]" if default else " [y/N]")
+        answer = plain(click.prompt(prompt, default="", show_default=False)).lower()
+        if answer in _YES | _NO or not answer:
+            return answer in _YES if answer else default
+        click.echo("  " + say("init.not_yes", language))
 
 
 def flag(name: str) -> str:

@@ -142,8 +142,11 @@ def _check_no_other(state: Path) -> None:
 
 
 def _make_user() -> None:
+    """Make what is missing: a group with members, such as the seller, outlives its user (userdel(8))."""
+    if system.group(places.GROUP) is None:
+        system.call("groupadd", "--system", places.GROUP)
     if system.user(places.USER) is None:
-        options = ("--system", "--user-group", "--no-create-home", "--home-dir", places.STATE)
+        options = ("--system", "--gid", places.GROUP, "--no-create-home", "--home-dir", places.STATE)
         system.call("useradd", *options, "--shell", "/usr/sbin/nologin", places.USER)
 
 

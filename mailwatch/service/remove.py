@@ -14,15 +14,19 @@ from mailwatch.service.step import Step
 from mailwatch.service.system import ServiceError
 
 
-def uninstall(*, is_purge: bool, is_dry: bool) -> Iterator[Fault]:
+def uninstall(*, is_purge: bool, is_dry: bool, confirm: Callable[[Fault], object]) -> Iterator[Fault]:
     """Stop the service and take it away; yields a sentence before each step. Raises `UsageError`, `ServiceError`.
 
-    What stays is the store, and a copy of the configuration beside it. `is_purge`: that goes too, and the user.
-    `is_dry`: say the steps and do nothing.
+    What stays is the store, and a copy of the configuration beside it. `is_purge`: that goes too, and the user; before
+    anything is done `confirm` is called with the question, and raises where the answer is no. `is_dry`: say the steps
+    and do nothing.
     """
     system.check_root()
     if not places.UNIT.exists() and not places.CONFIG.exists():
         raise ServiceError("service.not_there")
+    if is_purge and not is_dry:
+        fields = {"state": str(places.STATE), "etc": str(places.CONFIG.parent), "user": places.USER}
+        confirm(Fault("service.ask_purge", fields))
     for step in _steps(is_purge=is_purge):
         yield step.said
         if not is_dry:
@@ -30,7 +34,7 @@ def uninstall(*, is_purge: bool, is_dry: bool) -> Iterator[Fault]:
 
 
 def _steps(*, is_purge: bool) -> Iterator[Step]:
-    prefix = _prefix()
+    prefix = unit.installed_prefix()
     yield Step(Fault("service.step_stop", {"unit": places.NAME}), _stop)
     if prefix:
         yield _removal(prefix / "venv", lambda: _remove(prefix / "venv"))
@@ -45,14 +49,6 @@ def _steps(*, is_purge: bool) -> Iterator[Step]:
 
 def _removal(path: Path, do: Callable[[], object]) -> Step:
     return Step(Fault("service.step_remove", {"path": str(path)}), do)
-
-
-def _prefix() -> Path | None:
-    """Where the installed program is, by its unit."""
-    try:
-        return unit.prefix_of(places.UNIT.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
 
 
 def _stop() -> None:
@@ -81,8 +77,11 @@ def _remove_config(*, is_kept: bool) -> None:
 
 
 def _remove_user() -> None:
+    """userdel(8) removes the user's own group only where it has no other member: the seller is one."""
     if system.user(places.USER):
         system.call("userdel", places.USER)
+    if system.group(places.GROUP):
+        system.call("groupdel", places.GROUP)
 
 
 def _remove(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import shlex
@@ -66,6 +67,14 @@ def user(name: str) -> pwd.struct_passwd | None:
     """A user of this system, if there is one."""
     try:
         return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def group(name: str) -> grp.struct_group | None:
+    """Return a group of this system; None where there is none."""
+    try:
+        return grp.getgrnam(name)
     except KeyError:
         return None
 

@@ -1,4 +1,4 @@
-"""The text of the unit."""
+"""The text of the unit, and what is read from the installed one."""
 
 from __future__ import annotations
 
@@ -23,3 +23,11 @@ def prefix_of(unit: str) -> Path | None:
     """The prefix that a unit of ours was written for; None where it is no such unit."""
     found = _EXEC.search(unit)
     return Path(found[1]) if found else None
+
+
+def installed_prefix() -> Path | None:
+    """Return where the installed program is, by its unit; None where there is no unit of ours."""
+    try:
+        return prefix_of(places.UNIT.read_text("utf-8"))
+    except OSError:
+        return None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -450,17 +451,66 @@ def try_uninstall(box: Box, claims: Claims) -> None:
     claims.check("twice: a sentence", status == 1 and "Traceback" not in said, said)
 
 
+def at_terminal(box: Box, answer: str, *command: str) -> tuple[int, str]:
+    """The same, typed at a terminal that script(1) makes, with this answer."""
+    line = shlex.join(command)
+    return box.run("sh", "-c", f"printf '{answer}\\n' | script -qec {shlex.quote(line)} /dev/null")
+
+
+def left_of_service(box: Box, prefix: str) -> list[str]:
+    """What of the service's files, user and group is there."""
+    places = f"ls -d {prefix} /var/lib/mailwatch /etc/mailwatch /etc/systemd/system/mailwatch.service"
+    found = box.run("sh", "-c", f"{places} 2>/dev/null; getent passwd mailwatch; getent group mailwatch; true")[1]
+    return found.splitlines()
+
+
 def try_purge(box: Box, claims: Claims) -> None:
-    """Once more, from the seller's renamed configuration; and away without a trace."""
-    own = "/home/seller/.config/mailwatch/config.toml.before-service"
-    status, said = box.run(*SUDO, "service", "install", "--config", own, "--prefix", "/srv/elsewhere")
+    """Once more, from the seller's renamed configuration; away without a trace after a question; and in again.
+
+    The seller is in the group, which userdel(8) leaves behind then. Seen red: `useradd: group mailwatch exists`.
+    """
+    own, prefix = "/home/seller/.config/mailwatch/config.toml.before-service", "/srv/elsewhere"
+    install = (*SUDO, "service", "install", "--config", own, "--prefix", prefix)
+    purge = (*SUDO, "service", "uninstall", "--purge")
+    status, said = box.run(*install)
     claims.check("install again, elsewhere", status == 0 and box.show("ActiveState") == "active", said[-300:])
-    status, said = box.run(*SUDO, "service", "uninstall", "--purge")
-    left = box.run("sh", "-c", "ls -d /srv/elsewhere /var/lib/mailwatch /etc/mailwatch; getent passwd mailwatch; true")[
-        1
-    ]
-    is_gone = left.count("No such file") == 3 and "nologin" not in left
-    claims.check("uninstall --purge leaves nothing", status == 0 and is_gone, left.replace("\n", " "))
+    before = left_of_service(box, prefix)
+    claims.check("the seller is in the group", any(line.endswith(":seller") for line in before), before)
+    status, said = box.run(*purge)
+    is_kept = left_of_service(box, prefix) == before and box.show("ActiveState") == "active"
+    claims.check("--purge without a terminal is refused", status == 2 and "--yes" in said and is_kept, said)
+    status, said = at_terminal(box, "n", *purge)
+    is_kept = left_of_service(box, prefix) == before and box.show("ActiveState") == "active"
+    claims.check("--purge asks; n changes nothing", status == 1 and "[y/N]" in said and is_kept, said)
+    status, said = at_terminal(box, "y", *purge)
+    left = left_of_service(box, prefix)
+    claims.check("--purge with y leaves nothing, no group either", (status, left) == (0, []), f"{said[-300:]} {left}")
+    for number in range(2):
+        status, said = box.run(*install)
+        is_active = box.show("ActiveState") == "active"
+        claims.check(f"install after --purge ({number + 1})", status == 0 and is_active, said[-300:])
+        status, said = box.run(*purge, "--yes")
+        left = left_of_service(box, prefix)
+        claims.check(
+            "--purge --yes asks nothing and leaves nothing", (status, left) == (0, []), f"{said[-200:]} {left}"
+        )
+    box.run("sh", "-c", "groupadd --system mailwatch && usermod -aG mailwatch seller")
+    status, said = box.run(*install)
+    is_active = box.show("ActiveState") == "active"
+    claims.check("install with a group that was left behind", status == 0 and is_active, said[-300:])
+    box.run(*purge, "--yes")
+
+
+def try_done(box: Box, claims: Claims, number: int) -> None:
+    """The seller may not change the service's store, and is told the command that works."""
+    order = mails.order_id(number)
+    wanted = f"sudo -u mailwatch /opt/mailwatch/bin/mailwatch done {order}"
+    status, said = as_seller(box, OWN, "done", order)
+    claims.check("done by the seller: the command that works", status == 2 and wanted in said, said)
+    status, said = box.run("su", "-", "nobody", "-s", "/bin/sh", "-c", f"/opt/mailwatch/bin/mailwatch done {order}")
+    claims.check("done by one who is not in the group: the same", status == 2 and wanted in said, said)
+    status, said = box.run("runuser", "-u", "mailwatch", "--", *wanted.split()[3:])
+    claims.check("it works", status == 0 and order in said, said)
 
 
 def main() -> int:
@@ -481,6 +531,7 @@ def main() -> int:
             try_secrets(box, claims)
             try_alert(box, claims, server, recorder, 1)
             try_reading(box, claims)
+            try_done(box, claims, 1)
             try_kill(box, claims)
             try_alert(box, claims, server, recorder, 2)
             for what, how in HANGS:
