@@ -142,7 +142,8 @@ def _folder(account: Account, client: mailbox.Client, folder: str) -> Finding:
         count = client.examine(name).exists
     except MailwatchError as fault:
         if isinstance(fault, FolderMissing) and folder == account.done_folder:
-            return Finding(False, Fault("check.done_folder_missing", {"account": account.name, "folder": folder}))
+            why = fault.fault.fields["why"]
+            return Finding(False, Fault("fault.done_folder", {"account": account.name, "folder": folder, "why": why}))
         return Finding(False, _about("check.folder_bad", fault, account=account.name, folder=folder))
     return Finding(True, Fault("check.folder_good", {"account": account.name, "folder": name, "mails": str(count)}))
 

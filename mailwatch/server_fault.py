@@ -22,6 +22,10 @@ _LASTING_CODES = {"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRI
 _TOO_MANY = re.compile(r"too many|simultaneous|throttl|try again later|temporar|backoff time", re.IGNORECASE)
 # imapclient's words around a NO, imaplib's around a BAD, and ours.
 _NO_OR_BAD = re.compile(r"(?:[\w ]+ (?:failed:|command error: BAD)|IDLE was refused:) ")
+# imaplib shows the answer to a BAD as Python shows a list of bytes, and our connection the one to IDLE as bytes.
+_AS_SHOWN = re.compile(r"\[?b(['\"])(.*)\1\]?", re.DOTALL)
+# Dovecot says how long each command took: `(0.001 + 0.000 secs)`.
+_TIMING = re.compile(r":? *\([0-9. +]+ secs\)\.?$")
 _UNREADABLE = "an answer that can't be read"
 
 
@@ -90,22 +94,29 @@ def back_off(said: BaseException | str) -> float:
 
 
 def words(fault: BaseException, password: Secret | None = None) -> str:
-    """The server's or system's own words, short. Of imaplib's and imapclient's only the text of a NO, BAD or BYE: all
-    others may quote an answer, and so a mail. Of a login never the password, which a server may quote.
+    """Return the server's or system's own words, at most 200 characters.
+
+    Of imaplib's and imapclient's errors only the server's text of a NO, BAD or BYE: all others may quote an answer, and
+    so a mail. Of a login never the password, which a server may quote.
     """
     text = fault.args[0] if fault.args else fault
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")  # the greeting, or the NO to a login
     elif isinstance(fault, OSError) and not isinstance(text, str):
         text = f"{fault}"
-    elif not _is_ours(fault) and not _NO_OR_BAD.match(str(text)):
-        return _UNREADABLE
-    return _without(password, str(text))[:200]
+    elif not _is_ours(fault):
+        answer = _NO_OR_BAD.match(str(text))
+        if not answer:
+            return _UNREADABLE
+        text = str(text)[answer.end() :]
+        shown = _AS_SHOWN.fullmatch(text)
+        text = shown[2] if shown else text
+    return _TIMING.sub("", _without(password, str(text)))[:200]
 
 
 def _is_ours(fault: BaseException) -> bool:
-    """Whether the words are the system's or our connection's; imaplib raises the latter anew, within a command."""
-    return isinstance(fault, OSError | LinkLost) or isinstance(fault.__context__, LinkLost)
+    """Whether the words are the system's or our own; imaplib raises a `LinkLost` again, within a command."""
+    return isinstance(fault, OSError | LinkLost | Refused) or isinstance(fault.__context__, LinkLost)
 
 
 def _without(password: Secret | None, text: str) -> str:

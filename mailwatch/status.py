@@ -32,17 +32,7 @@ def look(config: Config, now: datetime) -> tuple[Health, tuple[Fault, ...]]:
         store.close()
     stopped = () if is_running(config) else (Fault("fault.not_running"),)
     within = health.fresh_within(slice_seconds(config))
-    lasting = (_in_its_place(fault, config) for fault in state.faults)
-    return state, (*stopped, *lasting, *health.troubles(state, now, within))
-
-
-def _in_its_place(fault: Fault, config: Config) -> Fault:
-    """A missing folder of handled mails has a sentence of its own: nothing is unwatched by it."""
-    account, folder = fault.fields.get("account"), fault.fields.get("folder")
-    is_of_handled = any((each.name, each.done_folder) == (account, folder) for each in config.accounts)
-    if fault.key != "fault.folder" or not is_of_handled:
-        return fault
-    return Fault("check.done_folder_missing", {name: fault.fields[name] for name in ("account", "folder")})
+    return state, (*stopped, *state.faults, *health.troubles(state, now, within))
 
 
 def as_json(state: Health, why: tuple[Fault, ...]) -> dict[str, Any]:

@@ -256,8 +256,8 @@ def test_results_go_to_stdout_and_the_summary_of_scan_json_to_stderr(home: Envir
 def test_scan_for_people_tells_one_line_a_request_and_a_summary(home: Environment) -> None:
     done = invoke({**home, "LANG": "ja_JP.UTF-8"}, "scan", FIRST, SAME_ORDER)
     assert done.stdout.splitlines() == [
-        f"2022-06-07 09:12  依頼　  249-9912785-8411793  未確認  知らせる  {FIRST}",
-        f"2022-06-07 09:14  依頼　  249-9912785-8411793  未確認  同じ依頼にまとめる  {SAME_ORDER}",
+        f"2022-06-07 09:12  依頼　  249-9912785-8411793  送信元？  知らせる  {FIRST}",
+        f"2022-06-07 09:14  依頼　  249-9912785-8411793  送信元？  同じ依頼にまとめる  {SAME_ORDER}",
         "メール2通。知らせる1件(依頼1、相談0、要確認0)。知らせない: 同じ依頼にまとめる1、取消済0、偽物0、関係なし0",
     ]
     assert (done.exit_code, done.stderr) == (0, "")

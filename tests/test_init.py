@@ -296,7 +296,9 @@ def test_a_folder_of_handled_mails_that_is_not_there_is_told_by_check(gmail: New
     answers = [*gmail.answers(end=())[:-4], "", "", "Done", "", "n"]
     result = gmail.init(*answers)
     [line] = [line for line in result.output.splitlines() if "gmail / Done" in line]
-    assert line == "! " + say("check.done_folder_missing", "ja", account="gmail", folder="Done")
+    assert line == "! " + say(
+        "fault.done_folder", "ja", account="gmail", folder="Done", why="[NONEXISTENT] no such folder"
+    )
     assert f"\n  {gmail.home}/mailwatch/bin/mailwatch check\n" in result.output
     assert (result.exit_code, gmail.config.exists()) == (1, True)
 

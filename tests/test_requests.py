@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -11,17 +13,21 @@ from pathlib import Path
 
 import mails
 import pytest
-from beds.scripted import ScriptedImap
+from beds.scripted import ScriptedImap, Session
 from beds.wire import wait_until
 from click.testing import CliRunner, Result
 from test_watch import Told, all_watching, configured, rows, watching
 
-from mailwatch import cli, message, notice, requests_command
-from mailwatch.catalogue import Language
+from mailwatch import cli, message, notice, requests_command, status, texts
+from mailwatch.alert import FaultNews, Stage
+from mailwatch.catalogue import Language, say_fault
 from mailwatch.clock import Clock
 from mailwatch.config import Config, audience
+from mailwatch.errors import Fault
 from mailwatch.folders import MailIdentity
 from mailwatch.request import State
+from mailwatch.service import places, unit
+from mailwatch.services import Form
 from mailwatch.store import Reading, Store
 from mailwatch.watch import prepare
 
@@ -196,6 +202,28 @@ def test_reading_changes_nothing_and_needs_no_secret(made: Config, tmp_path: Pat
     assert (made.watch.state_dir / "mailwatch.sqlite").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["done", "release", "reopen"])
+@pytest.mark.parametrize("is_of_service", [True, False])
+def test_who_may_not_write_the_store_is_told_the_command_that_works(
+    name: str, is_of_service: bool, made: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red: "attempt to write a readonly database … Check the folder's permissions and free space"."""
+    recorded(made, mails.by_notification(ONE))
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(os, "geteuid", lambda: made.watch.state_dir.stat().st_uid + 1)
+    monkeypatch.setattr(sys, "argv", ["/home/shop/mailwatch/bin/mailwatch"])
+    monkeypatch.setattr(places, "UNIT", tmp_path / "mailwatch.service")
+    if is_of_service:
+        places.UNIT.write_text(unit.text(Path("/srv/mailwatch"), []), "utf-8")
+        monkeypatch.setattr(places, "STATE", made.watch.state_dir)
+    refused = called(tmp_path, name, ONE, TWO)
+    owner = made.watch.state_dir.owner()
+    whole = f"/home/shop/mailwatch/bin/mailwatch --config {tmp_path / 'config.toml'}"
+    wanted = f"sudo -u {owner} {'/srv/mailwatch/bin/mailwatch' if is_of_service else whole} {name} {ONE} {TWO}"
+    assert (refused.exit_code, wanted in refused.stderr) == (2, True), refused.stderr
+    assert state_of(tmp_path, ONE) == "open"
+
+
 # ---- the folder for handled mails ----
 
 
@@ -229,6 +257,41 @@ def test_a_request_is_done_when_its_mail_is_moved(server: ScriptedImap, made: Co
         server.deliver(mails.by_notification(ONE), folder="Done")
         wait_until(lambda: state_of(tmp_path, ONE) == "done")
         assert len(told.texts) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ("NO Mailbox doesn't exist: (0.001 + 0.000 secs).", "Mailbox doesn't exist"),
+        ("NO Mailbox doesn't exist: Done (0.001 + 0.000 + 0.002 secs).", "Mailbox doesn't exist: Done"),
+        ("NO [NONEXISTENT] Unknown Mailbox: Done (Failure)", "[NONEXISTENT] Unknown Mailbox: Done (Failure)"),
+        ("BAD Unknown folder", "Unknown folder"),
+    ],
+)
+def test_a_missing_folder_of_handled_mails_is_told_as_that(
+    answer: str, why: str, server: ScriptedImap, made: Config, tmp_path: Path
+) -> None:
+    """Seen red: "so it is not watched … Check the names in folders", with "(select failed: …(0.001 + 0.000 secs).)"."""
+
+    def refuse(session: Session, tag: str, arguments: str) -> bool:
+        if "Done" in arguments:
+            session.write(f"{tag} {answer}\r\n".encode())
+        return "Done" in arguments
+
+    server.script("EXAMINE", refuse, always=True)
+    made, told = with_done_folder(made), Told()
+    missing = Fault("fault.done_folder", {"account": "shop", "folder": "Done", "why": why})
+    with watching(made, server, told) as running:
+        wait_until(lambda: bool(told.texts), what="the fault is told")
+        assert told.texts[0][1].body.split("\n")[0] == say_fault(missing, made.watch.language)
+        [inbox] = [each for each in running.folders if each.folder == "INBOX"]
+        wait_until(inbox.is_watching.is_set)
+        server.deliver(mails.by_notification(ONE))
+        wait_until(lambda: state_of(tmp_path, ONE) == "open")
+        faults = status.look(made, datetime.now(UTC))[0].faults
+        assert faults == (missing,)
+    short = texts.word(FaultNews(missing, Stage.BEGAN, NOW), Form.SMS, "ja", made.watch.time_zone)
+    assert "done_folder を確認。依頼は見張れています" in short.body
 
 
 def test_a_mail_that_was_moved_while_nobody_watched_is_done_and_told_to_nobody(

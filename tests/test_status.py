@@ -24,8 +24,6 @@ from mailwatch import check, cli, database, transport
 from mailwatch.catalogue import LANGUAGES, Language, say
 from mailwatch.config import Account, Config
 from mailwatch.database import FILE_NAME, LOCK_NAME, RunLock
-from mailwatch.errors import Fault
-from mailwatch.health import Health
 from mailwatch.mailbox import Server
 from mailwatch.secret import Secret
 from mailwatch.services import Outcome
@@ -283,26 +281,6 @@ def test_status_is_one_where_no_run_is_at_work_or_a_channel_is_dead_or_a_folder_
     assert found["well"] is False
     assert found["channels"][1]["owed"] == 1
     assert found["channels"][1]["oldest_owed"]
-
-
-def test_a_missing_folder_of_handled_mails_is_not_called_unwatched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Seen red: "so it is not watched … Check the names in folders"."""
-    run, _ = of_now(tmp_path, channel("slack"))
-    run.go_on(minutes=10)
-    run.close()
-    path = tmp_path / "config.toml"
-    path.write_text(path.read_text("utf-8").replace("[[accounts]]\n", '[[accounts]]\ndone_folder = "Done"\n'), "utf-8")
-    missing = Fault("mailbox.folder_missing", {"folder": "Done", "why": "NO"})
-    faults = tuple(
-        Fault("fault.folder", {"account": "shop", "folder": each, "why": missing}) for each in ("Done", "INBOX")
-    )
-    state = Health((), (), faults, 0)
-    monkeypatch.setattr("mailwatch.status.state_of", lambda *_: state)
-    said = invoke(tmp_path, "status").stdout
-    assert said.count("Requests are watched and told all the same") == 1
-    assert said.count("so it is not watched") == 1
 
 
 def test_status_of_a_store_that_was_put_back_without_its_lock_says_that_no_run_is_at_work(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from mailwatch.trust import Trust
 _SHORT = {
     "fault.login": "sms.login",
     "fault.folder": "sms.folder",
+    "fault.done_folder": "sms.done_folder",
     "fault.stale": "sms.stale",
     "fault.channel": "sms.channel",
     "fault.refused": "sms.refused",

@@ -133,12 +133,7 @@ class FolderWorker:
         elif isinstance(fault, FolderMissing):
             delay = retry.FOLDER_MISSING
             log.folder_missing(self.account.name, self.folder, why(fault), delay)
-            missing: dict[str, str | Fault] = {
-                "account": self.account.name,
-                "folder": self.folder,
-                "why": fault.fault,
-            }
-            self._began_fault(self._folder_key, Fault("fault.folder", missing))
+            self._began_fault(self._folder_key, self._missing(fault.fault))
         else:
             least = fault.wait_seconds if isinstance(fault, Unreachable) else 0.0
             if fault.fault.key == "mailbox.busy":
@@ -146,6 +141,13 @@ class FolderWorker:
             delay = max(delay, least)
             log.disconnected(self.account.name, self.folder, why(fault), delay)
         return delay
+
+    def _missing(self, fault: Fault) -> Fault:
+        """What to tell of a folder that is not there. Without the one for handled mails requests are still watched."""
+        account, folder = self.account.name, self.folder
+        if folder == self.account.done_folder:
+            return Fault("fault.done_folder", {"account": account, "folder": folder, "why": fault.fields["why"]})
+        return Fault("fault.folder", {"account": account, "folder": folder, "why": fault})
 
     def _watch_once(self) -> None:
         folder = self._connect()
