@@ -14,6 +14,7 @@ import re
 import secrets
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,14 @@ from mailwatch.errors import PassingError, StoreError
 FILE_NAME = "mailwatch.sqlite"
 LOCK_NAME = "run.lock"
 _BUSY_SECONDS = 10.0
+# `status` holds the lock for a moment to see whether it is free.
+_LOCK_TRIES = 4
+_LOCK_PAUSE_SECONDS = 0.1
+# A restore writes the file piece by piece; its size and time stand still when it is done.
+_WRITTEN_PAUSE_SECONDS = 0.5
+_WRITTEN_LOOKS = 20
+# Device and inode: what tells a file from another that took its place.
+FileId = tuple[int, int]
 
 _MIGRATIONS = {
     1: """
@@ -114,9 +123,12 @@ _TABLE = re.compile(r"CREATE TABLE (\w+)")
 class Database:
     """One connection; close it in the thread that opened it. What SQLite refuses is a `StoreError`."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, *, is_read: bool = False) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, *, is_read: bool = False, file: FileId | None = None
+    ) -> None:
         self._connection = connection
         self._path = path
+        self._file = file
         self._connection.row_factory = sqlite3.Row
         # Of a failing disk: odd text in one row is told as such, and does not hold the rows behind it.
         self._connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
@@ -133,18 +145,24 @@ class Database:
         self._key = self._hash_key()
 
     @classmethod
-    def open(cls, folder: Path, name: str = FILE_NAME) -> Database:
-        """Open or make the file in a state folder; nobody else can read either, but a group that the folder is for."""
+    def open(cls, folder: Path, name: str = FILE_NAME, *, file: FileId | None = None) -> Database:
+        """Open or make the file in a state folder; nobody else can read either, but a group that the folder is for.
+
+        With `file` only that one is opened and none is made: raises `StoreError` (`store.replaced`) where it is gone
+        or another has taken its place.
+        """
         path = folder / name
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _make_for_group(path)
-        except OSError as fault:
-            raise StoreError("store.unwritable", path=path, why=fault.strerror) from None
+        if file is None:
+            file = _made(folder, path)
+        else:
+            _check_in_place(path, file)
         with _translated(path):
-            connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            connection = sqlite3.connect(
+                f"file:{quote(os.fsencode(path))}?mode=rw", uri=True, timeout=_BUSY_SECONDS, isolation_level=None
+            )
         try:
-            return cls(connection, path)
+            _check_in_place(path, file)
+            return cls(connection, path, file=file)
         except BaseException:
             connection.close()
             raise
@@ -207,6 +225,11 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def check_in_place(self) -> None:
+        """Raise `StoreError` (`store.replaced`) where the open file is not the one at its path any more."""
+        if self._file:
+            _check_in_place(self._path, self._file)
 
     def check_writable(self) -> None:
         """Write, and take it back."""
@@ -358,26 +381,123 @@ def _schema(connection: sqlite3.Connection) -> set[tuple[object, ...]]:
 
 
 class RunLock:
-    """The lock that one `run` holds on its state folder for as long as it lives."""
+    """The lock that one `run` holds on its state folder for as long as it lives.
+
+    It is on the folder itself and on `run.lock` in it: who deletes the file does not free the folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Take the lock. Raises `PassingError` when another `run` holds it, `StoreError` when it can't be written."""
-        path = folder / LOCK_NAME
+        self._folder = folder
+        self._held: dict[Path, int] = {}
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.keep()
+        except BaseException:
+            self.release()
+            raise
+
+    def keep(self) -> None:
+        """Take the lock again where the folder or the file was deleted or replaced.
+
+        Raises `PassingError` when another `run` was quicker, `StoreError` when it can't be written.
+        """
+        path = self._folder / LOCK_NAME
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._take(self._folder, os.O_RDONLY)
             _make_for_group(path)
-            self._file = path.open("a")
+            self._take(path, os.O_RDWR)
         except OSError as fault:
             raise StoreError("store.unwritable", path=path, why=fault.strerror) from None
+
+    def _take(self, path: Path, flags: int) -> None:
+        held = self._held.get(path)
+        if held is not None and _id_of(os.fstat(held)) == _id_of(path.stat()):
+            return
+        taken = os.open(path, flags)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise PassingError("store.locked", path=folder) from None
+            _lock(taken, self._folder)
+        except BaseException:
+            os.close(taken)
+            raise
+        self._held[path] = taken
+        if held is not None:
+            os.close(held)
 
     def release(self) -> None:
         """Give the lock back."""
-        self._file.close()
+        while self._held:
+            os.close(self._held.popitem()[1])
+
+
+def _lock(file: int, folder: Path) -> None:
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_SECONDS)
+        except OSError:
+            if stat.S_ISDIR(os.fstat(file).st_mode):
+                return  # NFS locks no folder: there `run.lock` is the lock alone
+            raise
+        else:
+            return
+    raise PassingError("store.locked", path=folder)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a `run` holds the lock of a state folder now, or that may not be known."""
+    for path in (folder, folder / LOCK_NAME):
+        try:
+            file = os.open(path, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(file)
+    return False
+
+
+def file_id(folder: Path) -> FileId | None:
+    """Device and inode of a state folder's store; None where there is none. Raises `StoreError`."""
+    return _file_id(folder / FILE_NAME)
+
+
+def _file_id(path: Path) -> FileId | None:
+    try:
+        return _id_of(path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as fault:
+        raise StoreError("store.unwritable", path=path, why=fault.strerror) from None
+
+
+def _id_of(found: os.stat_result) -> FileId:
+    return found.st_dev, found.st_ino
+
+
+def _check_in_place(path: Path, file: FileId) -> None:
+    if _file_id(path) != file:
+        raise StoreError("store.replaced", path=path)
+
+
+def wait_until_written(folder: Path) -> None:
+    """Wait until nobody writes the store's file, at most 10 s: what is half restored would pass for damaged."""
+    path, before = folder / FILE_NAME, None
+    for _ in range(_WRITTEN_LOOKS):
+        try:
+            found = path.stat()
+        except OSError:
+            return
+        if (after := (found.st_ino, found.st_size, found.st_mtime_ns)) == before:
+            return
+        before = after
+        time.sleep(_WRITTEN_PAUSE_SECONDS)
 
 
 def is_there(folder: Path) -> bool:
@@ -387,6 +507,16 @@ def is_there(folder: Path) -> bool:
         return path.exists()
     except PermissionError:
         raise StoreError("service.store_closed", path=path) from None
+
+
+def _made(folder: Path, path: Path) -> FileId:
+    """Make folder and file where they are not there; which file it is. Raises `StoreError`."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_for_group(path)
+        return _id_of(path.stat())
+    except OSError as fault:
+        raise StoreError("store.unwritable", path=path, why=fault.strerror) from None
 
 
 def _make_for_group(path: Path) -> None:

@@ -103,6 +103,10 @@ class Folders:
         with self._database.transaction():
             self._database.change(query, now.timestamp(), account, folder)
 
+    def forget_searches(self) -> None:
+        """No folder counts as searched: this store stands in for a later one. Inside the caller's transaction."""
+        self._database.change("UPDATE folder SET last_good_search = NULL")
+
     def count_single(self, mail: MailIdentity) -> None:
         """An alert of this mail is told by itself. Inside the caller's transaction."""
         query = "UPDATE folder SET singles = singles + 1 WHERE account = ? AND folder = ?"

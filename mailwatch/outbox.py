@@ -192,6 +192,10 @@ class Outbox:
         with self._database.transaction():
             self._close("id = ?", "given up", now, str(key))
 
+    def suspect_all(self) -> None:
+        """Whatever is owed may have been told: this store stands in for a later one. Inside a transaction."""
+        self._database.change("UPDATE outbox SET unsure = 1 WHERE settled_at IS NULL")
+
     # ---- other channels ----
 
     def stand_in(

@@ -86,7 +86,10 @@ class Reports:
                 if row["kind"] in set(Kind)  # one that is odd is counted
             )
             digest = Digest("unverified", len(waiting), shown, moment(oldest["at"]))
-            self._outbox.owe(None, rows.news_out(digest), channels, now, hold_until=hold_until)
+            rebuilt = self._last("rebuilt")
+            is_repeat = rebuilt is not None and moment(oldest["at"]) <= rebuilt
+            stored = rows.news_out(digest)
+            self._outbox.owe(None, stored, channels, now, hold_until=hold_until, may_be_repeat=is_repeat)
             self._database.change("UPDATE unverified SET state = 'counted' WHERE state = 'waiting'")
             for row in shown:
                 self._database.change("DELETE FROM unverified WHERE state = 'counted' AND order_id = ?", row.order_id)
@@ -168,9 +171,9 @@ class Reports:
         return self._last("run") is not None
 
     def note_rebuilt(self, now: datetime) -> None:
-        """This store stands in for one that was damaged or lost: what it tells first may have been told."""
-        with self._database.transaction():
-            self._remember("rebuilt", now, {})
+        """This store stands in for another: what it tells first may have been told. Inside the caller's transaction."""
+        self._database.change("UPDATE held SET reason = 'rebuilt'")
+        self._remember("rebuilt", now, {})
 
     def was_rebuilt(self) -> bool:
         """Whether this store stands in for another."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 from datetime import datetime
 from typing import Any
 
 from mailwatch import health
 from mailwatch.catalogue import Language, say, say_fault
 from mailwatch.config import Config
-from mailwatch.database import LOCK_NAME, is_there
+from mailwatch.database import is_locked, is_there
 from mailwatch.errors import Fault, PassingError
 from mailwatch.health import Health
 from mailwatch.store import Store
@@ -92,11 +91,4 @@ def _folder(folder: health.FolderHealth, searched: str, language: Language) -> s
 
 def is_running(config: Config) -> bool:
     """Whether a `run` holds its lock now."""
-    try:
-        with (config.watch.state_dir / LOCK_NAME).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
+    return is_locked(config.watch.state_dir)

@@ -16,7 +16,7 @@ from typing import Any
 from mailwatch import request, rows
 from mailwatch.alert import FaultNews, Stage, is_urgent
 from mailwatch.amazon.details import Item
-from mailwatch.database import Database, moment
+from mailwatch.database import Database, FileId, moment
 from mailwatch.episode import Episodes
 from mailwatch.errors import Fault
 from mailwatch.folders import Folders, MailIdentity
@@ -80,9 +80,9 @@ class Store:
         self.refusals = Refusals(database)
 
     @classmethod
-    def open(cls, folder: Path) -> Store:
-        """Open or make the store in a state folder."""
-        return cls(Database.open(folder))
+    def open(cls, folder: Path, file: FileId | None = None) -> Store:
+        """Open or make the store in a state folder; with `file` open only that one."""
+        return cls(Database.open(folder, file=file))
 
     @classmethod
     def open_to_read(cls, folder: Path) -> Store:
@@ -104,12 +104,18 @@ class Store:
         self._database.close()
 
     def rebuilt(self, why: str, audience: Iterable[tuple[str, frozenset[str]]], now: datetime) -> None:
-        """This store stands in for one that was damaged or lost (`why`): tell it, once."""
+        """This store stands in for one that was damaged, lost or replaced (`why`): tell it, once.
+
+        It may be an older copy. What it still owes may have been told since, and so may the mails that it does not
+        know: the next search of each folder gathers them for a digest that says so.
+        """
         news = FaultNews(Fault("fault.rebuilt", {"why": why}), Stage.ONCE, now)
         names = [name for name, kinds in audience if "fault" in kinds]
         with self._database.transaction():
+            self.outbox.suspect_all()
+            self.folders.forget_searches()
+            self.reports.note_rebuilt(now)
             self.outbox.owe(None, rows.news_out(news), names, now, about="store")
-        self.reports.note_rebuilt(now)
 
     def forget_old(self, now: datetime) -> None:
         """After 30 days only keyed hashes are left of a request, never while something is owed (design section 6).
@@ -133,6 +139,10 @@ class Store:
     def check_writable(self) -> None:
         """Write, and take it back."""
         self._database.check_writable()
+
+    def check_in_place(self) -> None:
+        """Raise `StoreError` (`store.replaced`) where another file, or none, is in the place of the open one."""
+        self._database.check_in_place()
 
     def vanished(self) -> None:
         """A mail was gone before it could be read: the morning line counts it."""
@@ -237,7 +247,8 @@ class Store:
                         self.reports.gather(gather, number, facts, now)
                         names = [name for name, kinds in wanted if name in names and "digest" not in kinds]
                     hold = None if is_urgent(notice.kind) else hold_until
-                    self.outbox.owe(number, facts, names, now, hold_until=hold)
+                    is_repeat = gather is not None and gather.reason == "rebuilt"
+                    self.outbox.owe(number, facts, names, now, hold_until=hold, may_be_repeat=is_repeat)
                     self.folders.count_single(reading.mail)
                 recorded.append(Recorded(notice, decision))
             return recorded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import grp
 import os
 import sqlite3
@@ -128,14 +127,8 @@ def _old_state(source: Path) -> Path:
 
 def _check_no_other(state: Path) -> None:
     """Refuse while the seller's own `run` is at work: two would tell everything twice. Raises `ServiceError`."""
-    lock = state / database.LOCK_NAME
-    if state == places.STATE or not lock.is_file():
-        return
-    with lock.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            raise ServiceError("service.other_run", path=state) from None
+    if state != places.STATE and database.is_locked(state):
+        raise ServiceError("service.other_run", path=state)
 
 
 # ---- doing ----

@@ -85,7 +85,7 @@ class ChannelWorker:
                 self._clock.wait(self._signals.stop, delay)
 
     def _work(self) -> None:
-        store = Store.open(self._config.watch.state_dir)
+        store = Store.open(self._config.watch.state_dir, self._signals.store_file)
         try:
             while not self._is_over:
                 self._owed.clear()

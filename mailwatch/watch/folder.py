@@ -51,7 +51,7 @@ class FolderWorker:
         self.account = account
         self.folder = folder
         self._server_of = server_of
-        self._logins = logins or Logins(account.name, config.watch.state_dir, clock)
+        self._logins = logins or Logins(account.name, config.watch.state_dir, clock, signals.store_file)
         self._signals = signals
         self._clock = clock
         self._mailbox: Mailbox | None = None
@@ -156,7 +156,7 @@ class FolderWorker:
         self._mailbox = folder
         folder.has_idle = folder.has_idle and not self._is_idle_refused
         self.progress.expect(_COMMANDS_SECONDS)
-        store = Store.open(self._config.watch.state_dir)
+        store = Store.open(self._config.watch.state_dir, self._signals.store_file)
         began = self._clock.monotonic()
         try:
             while not self._is_over:
@@ -249,7 +249,7 @@ class FolderWorker:
     def _with_store(self, work: Callable[[Store], object]) -> object:
         """Between two connections no store is open. One that can't be written is the oversight's to tell."""
         try:
-            store = Store.open(self._config.watch.state_dir)
+            store = Store.open(self._config.watch.state_dir, self._signals.store_file)
         except StoreError:
             return None
         try:

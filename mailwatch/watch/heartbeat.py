@@ -77,7 +77,7 @@ class HeartbeatWorker:
 
     def _is_well(self) -> bool:
         """Every folder has had a good search, the store can be written, nothing is overdue (design section 1)."""
-        store = Store.open(self._config.watch.state_dir)
+        store = Store.open(self._config.watch.state_dir, self._signals.store_file)
         try:
             store.check_writable()
             state = state_of(store, self._config, self._clock.now())

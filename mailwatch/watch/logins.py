@@ -9,6 +9,7 @@ from pathlib import Path
 from mailwatch import mailbox, retry
 from mailwatch.clock import Clock
 from mailwatch.config import source
+from mailwatch.database import FileId
 from mailwatch.errors import StoreError
 from mailwatch.refusals import Refused
 from mailwatch.store import Store
@@ -23,9 +24,10 @@ _LOOK_SECONDS = 15.0
 class Logins:
     """Shared by the folders of one account. Refusals are remembered in the store, across restarts."""
 
-    def __init__(self, account: str, state_dir: Path, clock: Clock) -> None:
+    def __init__(self, account: str, state_dir: Path, clock: Clock, store_file: FileId | None = None) -> None:
         self._account = account
         self._state_dir = state_dir
+        self._store_file = store_file
         self._clock = clock
         self._mutex = threading.Lock()
         self._turn_until = 0.0
@@ -87,7 +89,7 @@ class Logins:
 
     def _stored(self) -> Refused | None:
         try:
-            store = Store.open(self._state_dir)
+            store = Store.open(self._state_dir, self._store_file)
         except StoreError:
             return self._seen
         try:
@@ -103,7 +105,7 @@ class Logins:
         self._unstored = self._unstored + 1 if refused else 0
         count = self._unstored
         try:
-            store = Store.open(self._state_dir)
+            store = Store.open(self._state_dir, self._store_file)
             try:
                 if refused:
                     count = store.refusals.add(self._account, now)

@@ -10,6 +10,7 @@ from typing import Protocol
 from mailwatch import database, log
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Channel, Config, audience
+from mailwatch.database import FileId
 from mailwatch.store import Store
 from mailwatch.watch.channel import ChannelWorker
 from mailwatch.watch.folder import FolderWorker
@@ -48,20 +49,25 @@ class Watch:
         sender_of: SenderOf,
         clock: Clock | None = None,
         ping: Ping | None = None,
-        on_damaged: Callable[[], None] = lambda: None,
+        reopen: Callable[[], None] = lambda: None,
     ) -> None:
-        """`ping` calls the heartbeat's URL; without it there is no heartbeat. `on_damaged` begins the store anew."""
+        """`ping` calls the heartbeat's URL; without it there is no heartbeat.
+
+        `reopen` is called while the store is damaged, gone or replaced: all workers are to begin again on another.
+        """
         self._clock = clock or Clock()
         self._config = config
         self._server_of = server_of
         self._sender_of = sender_of
-        self.signals = Signals(owed={channel.name: threading.Event() for channel in config.channels})
         state_dir = config.watch.state_dir
-        self._logins = {account.name: Logins(account.name, state_dir, self._clock) for account in config.accounts}
+        file = database.file_id(state_dir)
+        owed = {channel.name: threading.Event() for channel in config.channels}
+        self.signals = Signals(owed=owed, store_file=file)
+        self._logins = {account.name: Logins(account.name, state_dir, self._clock, file) for account in config.accounts}
         self.folders = [self._folder(account, name) for account in config.accounts for name in account.watched]
         self.channels = [self._channel(channel) for channel in config.channels]
         self.oversight = Oversight(
-            config, sender_of, self.signals, self._clock, replace_late=self.replace_late, on_damaged=on_damaged
+            config, sender_of, self.signals, self._clock, replace_late=self.replace_late, reopen=reopen
         )
         self.heartbeat = (
             HeartbeatWorker(config, config.heartbeat, ping, self.signals, self._clock)
@@ -145,12 +151,18 @@ class Watch:
         return not any(thread.is_alive() for thread in self._threads)
 
 
-def prepare(state_dir: Path, config: Config, clock: Clock) -> None:
+def prepare(state_dir: Path, config: Config, clock: Clock, known: FileId | None = None) -> None:
     """Before the workers start: the store can be opened and written, and nothing is owed to a channel that is gone.
 
-    One that is damaged or lost is set aside and begun anew, and that is told. Raises `StoreError`.
+    One that is damaged or lost is set aside and begun anew, and that is told. So is it where the file is not the
+    `known` one that this process worked on, and nobody can say what that had told since. Raises `StoreError`.
     """
+    file = database.file_id(state_dir)
+    if known not in {None, file}:
+        database.wait_until_written(state_dir)
     problem = database.set_aside_damaged(state_dir, clock.now())
+    if not problem and known not in {None, file}:
+        problem = "the file was replaced" if file else "the file is gone"
     store = Store.open(state_dir)
     try:
         store.check_writable()

@@ -32,6 +32,8 @@ _JUMP_SECONDS = 30.0
 _FORGET_SECONDS = 3600.0
 _STORE_FAULT_EVERY = 3600.0
 _STORE_FAILED_FOR = 20.0
+# A file that does not come back: `run` sets it aside, or goes on with the one that is in its place.
+_LOST = {"store.damaged", "store.replaced"}
 
 
 class Oversight:
@@ -46,10 +48,13 @@ class Oversight:
         signals: Signals,
         clock: Clock,
         replace_late: Callable[[], None] = lambda: None,
-        on_damaged: Callable[[], None] = lambda: None,
+        reopen: Callable[[], None] = lambda: None,
     ) -> None:
-        """`replace_late` puts new workers in place of those that hang; `on_damaged` begins the store anew."""
-        self._on_damaged = on_damaged
+        """`replace_late` puts new workers in place of those that hang.
+
+        `reopen` is called while the store is damaged, gone or replaced: all workers are to begin again on another.
+        """
+        self._reopen = reopen
         self._config = config
         self._replace_late = replace_late
         self._signals = signals
@@ -78,8 +83,8 @@ class Oversight:
                 self._replace_late()
                 self._store_fault.there(fault)
                 log.store_failed(self.name, why(fault), _TICK_SECONDS)
-                if fault.fault.key == "store.damaged":
-                    self._on_damaged()
+                if fault.fault.key in _LOST:
+                    self._reopen()
                 self.progress.rest(_TICK_SECONDS)
                 self._clock.wait(self._signals.stop, _TICK_SECONDS)
             except Exception as fault:  # noqa: BLE001 - the one broad except: a worker never dies
@@ -91,7 +96,7 @@ class Oversight:
 
     def _work(self) -> None:
         self.progress.expect(_LOOK_SECONDS)
-        store = Store.open(self._config.watch.state_dir)
+        store = Store.open(self._config.watch.state_dir, self._signals.store_file)
         try:
             while not self._signals.stop.is_set():
                 self._signals.trouble.clear()
@@ -105,6 +110,8 @@ class Oversight:
 
     def look(self, store: Store) -> float:
         """Look once; the seconds until the next look."""
+        # Who only reads, as a channel that owes nothing, never notices that its file was deleted.
+        store.check_in_place()
         store.check_writable()
         if self._signals.store_faults:
             # A disk is full long before nothing at all can be written: whoever failed knows it.
@@ -132,10 +139,12 @@ class Oversight:
         return _TICK_IN_TROUBLE if is_trouble else _TICK_SECONDS
 
     def _note_jumps(self, now: datetime) -> None:
-        """A wall clock that jumps makes everything look old: as after a start, nothing is judged for a while."""
+        """A wall clock that jumps, or a process that was stopped for a while, makes everything look old: as after a
+        start, nothing is judged for a while."""
         monotonic = self._clock.monotonic()
-        passed = (now - self._looked_at[0]).total_seconds() - (monotonic - self._looked_at[1])
-        if abs(passed) > _JUMP_SECONDS:
+        since_look = monotonic - self._looked_at[1]
+        passed = (now - self._looked_at[0]).total_seconds() - since_look
+        if abs(passed) > _JUMP_SECONDS or since_look > _LOOK_SECONDS:
             self._grace_from = monotonic
         self._looked_at = now, monotonic
 

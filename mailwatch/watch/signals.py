@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from mailwatch.catalogue import say_fault
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Channel
+from mailwatch.database import FileId
 from mailwatch.errors import MailwatchError, StoreError
 from mailwatch.mailbox import Server
 from mailwatch.transport import Sender
@@ -20,12 +21,16 @@ SenderOf = Callable[[Channel], Sender]
 @dataclass(slots=True)
 class Signals:
     """What the threads tell each other beside the store: stop, "something is owed" for each channel, trouble,
-    and by each worker's name why it can't write the store."""
+    and by each worker's name why it can't write the store.
+
+    `store_file`: the file that this `run` works on; one that takes its place is opened by nobody before `run` knows.
+    """
 
     stop: threading.Event = field(default_factory=threading.Event)
     owed: dict[str, threading.Event] = field(default_factory=dict)
     trouble: threading.Event = field(default_factory=threading.Event)
     store_faults: dict[str, StoreError] = field(default_factory=dict)
+    store_file: FileId | None = None
 
     def wake_channels(self, besides: str | None = None) -> None:
         """Something was written into the outbox; the channel that wrote it looks by itself."""
