@@ -20,6 +20,7 @@ OLDEST = (
     "min(CASE WHEN created_at > ? THEN 0 WHEN outcome = 'refused' THEN created_at"
     " ELSE max(created_at, next_attempt) END)"
 )
+UNTRIED = "min(iif(attempts = 0, max(created_at, next_attempt), NULL))"
 OWED = "channel = ? AND settled_at IS NULL AND about IS NOT ? AND (next_attempt <= ? OR outcome = 'refused')"
 # The quotas of LINE and others are of the month in Japan.
 _MONTH_ZONE = ZoneInfo("Asia/Tokyo")
@@ -30,7 +31,8 @@ class ChannelState:
     """How a channel fares; times are aware UTC.
 
     `trying_since`: the first attempt since the last success; `failed_at` and `last`: the last attempt that failed, None
-    after a success; `not_before`: when the next attempt may be.
+    after a success; `not_before`: when the next attempt may be; `oldest_untried`: since when an alert is due that was
+    never tried.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ChannelState:
     sent_this_month: int = 0
     owed: int = 0
     oldest_owed: datetime | None = None
+    oldest_untried: datetime | None = None
 
     def left_to_wait(self, now: datetime) -> float:
         """The seconds until the next attempt may be; never more than was planned, however the clock was set since."""
@@ -62,12 +65,15 @@ class Fares:
         """How a channel fares, and what is owed to it. A fault of its own is not counted as owed."""
         row = self._database.one("SELECT * FROM channel WHERE name = ?", name)
         owed = self._database.one(
-            f"SELECT count(*) AS n, {OLDEST} AS oldest FROM outbox WHERE {OWED}",  # noqa: S608 - constants
+            f"SELECT count(*) AS n, {OLDEST} AS oldest, {UNTRIED} AS untried"  # noqa: S608 - constants
+            f" FROM outbox WHERE {OWED}",
             *((now + CLOCKS_AGREE).timestamp(), name, f"channel/{name}", now.timestamp()),
         )
-        count, oldest = (int(owed["n"]), _moment(owed["oldest"])) if owed else (0, None)
+        count, oldest, untried = (
+            (int(owed["n"]), _moment(owed["oldest"]), _moment(owed["untried"])) if owed else (0, None, None)
+        )
         if row is None:
-            return ChannelState(name, owed=count, oldest_owed=oldest)
+            return ChannelState(name, owed=count, oldest_owed=oldest, oldest_untried=untried)
         return ChannelState(
             name=name,
             last_success=_moment(row["last_success"]),
@@ -79,6 +85,7 @@ class Fares:
             sent_this_month=row["sent"] if row["month"] == _month(now) else 0,
             owed=count,
             oldest_owed=oldest,
+            oldest_untried=untried,
         )
 
     def is_new_url(self, name: str, url: Secret) -> bool:

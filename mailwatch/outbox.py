@@ -20,7 +20,7 @@ from mailwatch import retry, rows
 from mailwatch.alert import FaultNews, Stage, TestAlert, Told
 from mailwatch.database import Database, moment
 from mailwatch.errors import Fault
-from mailwatch.fares import CLOCKS_AGREE, OLDEST, OWED, Fares
+from mailwatch.fares import CLOCKS_AGREE, OLDEST, OWED, UNTRIED, Fares
 from mailwatch.services import Outcome, Result
 
 # The reason and the excerpt of a buyer's message live no longer than this (design section 6).
@@ -266,13 +266,14 @@ class Outbox:
             *(name, row["request"], row["created_at"], root),
         )
 
-    def oldest_kept(self, channel: str, now: datetime) -> datetime | None:
-        """Since when what a month's rest is kept for is owed to the channel."""
+    def oldest_kept(self, channel: str, now: datetime) -> tuple[datetime | None, datetime | None]:
+        """Since when what a month's rest is kept for is owed to the channel, and since when the untried of it."""
         row = self._database.one(
-            f"SELECT {OLDEST} AS at FROM outbox WHERE {OWED} AND {_KEPT_FOR}",  # noqa: S608 - constants
+            f"SELECT {OLDEST} AS owed, {UNTRIED} AS untried FROM outbox WHERE {OWED} AND {_KEPT_FOR}",  # noqa: S608 - constants
             *((now + CLOCKS_AGREE).timestamp(), channel, f"channel/{channel}", now.timestamp()),
         )
-        return moment(row["at"]) if row and row["at"] is not None else None
+        owed, untried = (row["owed"], row["untried"]) if row else (None, None)
+        return moment(owed) if owed is not None else None, moment(untried) if untried is not None else None
 
     def has_refused(self, channel: str) -> bool:
         """Whether an alert is owed that the channel has refused by itself."""

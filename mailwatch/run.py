@@ -26,7 +26,7 @@ _RELOAD_SECONDS = 60.0
 
 
 class Call(Enum):
-    """What `run` is asked to do. REOPEN: the store is damaged, gone or replaced."""
+    """What `run` is asked to do. REOPEN: the workers begin again, on another store where theirs is lost."""
 
     STOP = auto()
     RELOAD = auto()

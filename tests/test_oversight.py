@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_store import bytes_of
 from virtual import (
+    ACCEPTED,
     BEGAN,
     LASTS,
     NO_CONNECTION,
@@ -42,6 +44,7 @@ from mailwatch.config import audience
 from mailwatch.database import RunLock
 from mailwatch.notice import Kind
 from mailwatch.services import Outcome
+from mailwatch.texts import Text
 from mailwatch.trust import Trust
 
 pytestmark = pytest.mark.long
@@ -395,6 +398,109 @@ def test_a_channel_that_does_not_accept_for_15_minutes_is_told_as_dead(
     assert phones.titles("slack").count(BEGAN) == (minutes == 1)
     run.go_on(minutes=minutes, pace=15)
     assert phones.titles("slack").count(BEGAN) == 1
+
+
+def asleep(run: Run, name: str) -> Callable[[], float]:
+    """The channel's worker does nothing from now on; what it did."""
+    step = run._steps[f"channel/{name}"]
+    run._steps[f"channel/{name}"] = lambda: 10.0
+    return step
+
+
+def test_an_alert_that_is_never_tried_is_told_after_15_minutes_and_the_workers_begin_again(start: Start) -> None:
+    """A worker that reads a deleted file, or waits for what never comes. Planted faults: `_is_dead` alone, which counts
+    from the first attempt; no `_reopen`: red each."""
+    run, phones = start(channel("slack"), channel("other"))
+    run.record(ONE)
+    run.go_on(minutes=30, pace=5)
+    step = asleep(run, "slack")
+    run.record(TWO)
+    run.go_on(minutes=14.5, pace=5)
+    assert stages(phones, "other") == []
+    begun_again: list[str] = []
+    run.oversight._reopen = lambda: begun_again.append("slack")
+    run.go_on(minutes=1, pace=5)
+    assert stages(phones, "other") == [BEGAN]
+    assert "never tried" in phones.accepted("other")[-1].text.body
+    assert begun_again == ["slack"]
+    run.go_on(minutes=30, pace=5)
+    assert stages(phones, "other") == [BEGAN]
+    assert begun_again == ["slack"]
+    run._steps["channel/slack"] = step
+    run.go_on(minutes=1, pace=5)
+    assert phones.orders("slack") == phones.orders("other") == [ONE, TWO]
+    assert stages(phones, "other") == [BEGAN, OVER]
+
+
+def test_an_alert_that_is_never_tried_goes_to_the_stand_in(start: Start) -> None:
+    """Planted fault: only a channel that was tried is stood in for: red."""
+    run, phones = start(channel("slack"), channel("sms", fallback_for=["slack"]))
+    run.go_on(minutes=30, pace=5)
+    asleep(run, "slack")
+    run.record(ONE)
+    run.go_on(minutes=16, pace=5)
+    assert phones.orders("sms") == [ONE]
+
+
+@pytest.mark.parametrize("outcome", [status(401), status(429, 3600.0)], ids=["refused", "told to wait"])
+def test_who_waits_because_it_was_told_to_does_not_sleep(start: Start, outcome: Outcome) -> None:
+    """What is queued behind is not tried for an hour. Planted fault: `left_to_wait` is not looked at: red."""
+    run, phones = start(channel("slack"), channel("other"))
+    phones.plans["slack"] = outcome
+    for order in ORDERS[:3]:
+        run.record(order)
+    run.go_on(hours=5, pace=15)
+    assert not [each for each in phones.accepted("other") if "never tried" in each.text.body]
+
+
+def test_who_is_slow_with_a_long_queue_does_not_sleep(start: Start) -> None:
+    """Forty alerts at half a minute each. Planted fault: only the oldest that waits is looked at: red."""
+    run, phones = start(channel("slack"), channel("other"))
+
+    def slowly(text: Text) -> Outcome:
+        run.clock.wait(threading.Event(), 30.0)
+        return ACCEPTED
+
+    phones.plans["slack"] = slowly
+    for order in ORDERS[:40]:
+        run.record(order)
+    run.go_on(minutes=30, pace=5)
+    assert phones.orders("slack") == ORDERS[:40]
+    assert stages(phones, "other") == []
+
+
+def test_after_a_start_what_waited_meanwhile_is_no_fault(start: Start) -> None:
+    """Seen red without the two minutes after a start."""
+    run, phones = start(channel("slack"), channel("sms", fallback_for=["slack"], send=["fault"]))
+    run.go_on(minutes=30, pace=5)
+    run.record(ONE)
+    run.close()
+    run.clock.move(7200.0)
+    run = Run(run.config, phones, run.clock)
+    run._step("oversight")
+    run.go_on(minutes=5, pace=5)
+    assert phones.orders("slack") == [ONE]
+    assert phones.titles("sms") == []
+
+
+def test_a_process_that_was_stopped_for_an_hour_tells_no_fault_of_its_own_making(start: Start) -> None:
+    """Both clocks went on, and nobody searched. Planted fault: only a jump of one against the other counts: red."""
+    run, _ = start(channel("slack"))
+    run.go_on(minutes=30, pace=5)
+    stops, end = iter([3600.0]), run.clock.passed + 3900.0
+
+    def wait(seconds: float) -> None:
+        """SIGSTOP for an hour, and from then on a good search before each look but the first."""
+        stopped = next(stops, None)
+        run.clock.move(stopped or seconds)
+        if stopped is None:
+            run.store.folders.good_search("shop", "INBOX", run.clock.now())
+        if run.clock.passed > end:
+            run.signals.stop.set()
+
+    run.clock.on_wait = wait
+    run.oversight.run()
+    assert run.owed() == 0
 
 
 def test_a_folder_without_a_good_search_for_15_minutes_is_told_and_once_when_it_is_over(start: Start) -> None:

@@ -53,7 +53,8 @@ class Watch:
     ) -> None:
         """`ping` calls the heartbeat's URL; without it there is no heartbeat.
 
-        `reopen` is called while the store is damaged, gone or replaced: all workers are to begin again on another.
+        `reopen` is called while the store is damaged, gone or replaced, and when a channel's worker sleeps: all workers
+        are to begin again.
         """
         self._clock = clock or Clock()
         self._config = config

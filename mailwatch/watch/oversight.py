@@ -15,7 +15,7 @@ from mailwatch.clock import Clock
 from mailwatch.config import Channel, Config, audience
 from mailwatch.episode import CHANNEL, REFUSED
 from mailwatch.errors import Fault, StoreError
-from mailwatch.fares import ChannelState
+from mailwatch.fares import CLOCKS_AGREE, ChannelState
 from mailwatch.health import FolderHealth, Health
 from mailwatch.services import Cause, Result
 from mailwatch.store import Store
@@ -52,7 +52,8 @@ class Oversight:
     ) -> None:
         """`replace_late` puts new workers in place of those that hang.
 
-        `reopen` is called while the store is damaged, gone or replaced: all workers are to begin again on another.
+        `reopen` is called while the store is damaged, gone or replaced, and when a channel's worker sleeps: all workers
+        are to begin again.
         """
         self._reopen = reopen
         self._config = config
@@ -104,7 +105,11 @@ class Oversight:
                 self._replace_late()
                 seconds = self.look(store)
                 self.progress.rest(seconds)
+                until = self._clock.monotonic() + seconds
                 self._clock.wait(self._signals.trouble, seconds)
+                if self._clock.monotonic() - until > _JUMP_SECONDS:
+                    # The process was stopped (SIGSTOP, Ctrl-Z): as long as that nobody could have searched.
+                    self._grace_from = self._clock.monotonic()
         finally:
             store.close()
 
@@ -122,7 +127,7 @@ class Oversight:
             self._grace_from = self._clock.monotonic()
         state = self.seen = state_of(store, self._config, now)
         self._folders(store, state.folders, now)
-        self._failing = {fares.name for fares in state.channels if _stand_in_since(fares, now) is not None}
+        self._failing = {fares.name for fares in state.channels if self._stand_in_since(fares, now) is not None}
         self._rationed = {
             channel.name
             for channel, fares in zip(self._config.channels, state.channels, strict=True)
@@ -139,12 +144,10 @@ class Oversight:
         return _TICK_IN_TROUBLE if is_trouble else _TICK_SECONDS
 
     def _note_jumps(self, now: datetime) -> None:
-        """A wall clock that jumps, or a process that was stopped for a while, makes everything look old: as after a
-        start, nothing is judged for a while."""
+        """A wall clock that jumps makes everything look old: as after a start, nothing is judged for a while."""
         monotonic = self._clock.monotonic()
-        since_look = monotonic - self._looked_at[1]
-        passed = (now - self._looked_at[0]).total_seconds() - since_look
-        if abs(passed) > _JUMP_SECONDS or since_look > _LOOK_SECONDS:
+        passed = (now - self._looked_at[0]).total_seconds() - (monotonic - self._looked_at[1])
+        if abs(passed) > _JUMP_SECONDS:
             self._grace_from = monotonic
         self._looked_at = now, monotonic
 
@@ -179,13 +182,24 @@ class Oversight:
         self._quota(store, channel, fares, now)
         if fares.owed:
             # What it refused by itself is owed too.
-            self._stand_in(store, channel, now, _stand_in_since(fares, now))
+            self._stand_in(store, channel, now, self._stand_in_since(fares, now))
         if _is_dead(fares, now) and not self._is_grace:
             cause = fares.last.cause if fares.last else None
             self._began_fault(store, CHANNEL + channel.name, channel_fault(channel.name, cause or Cause.SILENT), now)
+        elif self._is_asleep(fares, now):
+            minutes = int(health.DEAD_AFTER.total_seconds() // 60)
+            asleep = Fault("fault.asleep", {"channel": channel.name, "minutes": str(minutes)})
+            if self._began_fault(store, CHANNEL + channel.name, asleep, now):
+                self._reopen()
         if not store.outbox.has_refused(channel.name):
             self._over(store, REFUSED + channel.name, now)
         return fares.trying_since is not None and fares.owed > 0
+
+    def _is_asleep(self, fares: ChannelState, now: datetime) -> bool:
+        return not self._is_grace and _is_asleep(fares, now)
+
+    def _stand_in_since(self, fares: ChannelState, now: datetime) -> datetime | None:
+        return now - health.STAND_IN_AFTER if self._is_asleep(fares, now) else _stand_in_since(fares, now)
 
     def _stand_in(self, store: Store, channel: Channel, now: datetime, since: datetime | None) -> None:
         by = [(other.name, other.send) for other in self._config.channels if channel.name in other.fallback_for]
@@ -250,10 +264,13 @@ class Oversight:
         is_channels = f"{kind}/" in {CHANNEL, REFUSED}
         return audience(self._config.channels, besides=name) if is_channels else self._audience
 
-    def _began_fault(self, store: Store, key: str, fault: Fault, now: datetime) -> None:
-        if store.episodes.begin(key, fault, self._told(key), now):
+    def _began_fault(self, store: Store, key: str, fault: Fault, now: datetime) -> bool:
+        """Tell the fault where it is new; whether it is."""
+        is_new = store.episodes.begin(key, fault, self._told(key), now)
+        if is_new:
             log.fault_began(key, fault.key)
             self._signals.wake_channels()
+        return is_new
 
     def _over(self, store: Store, key: str, now: datetime) -> None:
         if store.episodes.end(key, self._told(key), now, self._config.watch.quiet_until(now)):
@@ -314,6 +331,19 @@ def _is_dead(fares: ChannelState, now: datetime) -> bool:
     return bool(is_owed_long) or fares.failed_at - fares.trying_since >= health.DEAD_AFTER
 
 
+def _is_asleep(fares: ChannelState, now: datetime) -> bool:
+    """Whether an alert is due for so long and was never tried, and the channel was not tried with any other meanwhile.
+
+    Whatever the reason is: its worker waits for something that does not come, or looks where nothing is.
+    """
+    if fares.oldest_untried is None or fares.left_to_wait(now) > 0.0:
+        return False
+    times = (fares.oldest_untried, fares.last_success, fares.trying_since, fares.failed_at, fares.not_before)
+    # What is to come was written before the clock was set back: long ago.
+    past = [each for each in times if each and each <= now + CLOCKS_AGREE]
+    return not past or now - max(past) >= health.DEAD_AFTER
+
+
 def _stand_in_since(fares: ChannelState, now: datetime) -> datetime | None:
     """What is owed since when goes to a stand-in: all of it while a refused channel is not tried, else what waited."""
     if fares.trying_since is None:
@@ -351,4 +381,5 @@ def _fares(store: Store, channel: Channel, now: datetime) -> ChannelState:
     fares = store.outbox.fares.of(channel.name, now)
     if not is_rationed(channel, fares):
         return fares
-    return replace(fares, oldest_owed=store.outbox.oldest_kept(channel.name, now))
+    oldest, untried = store.outbox.oldest_kept(channel.name, now)
+    return replace(fares, oldest_owed=oldest, oldest_untried=untried)
