@@ -192,31 +192,43 @@ class Database:
         """Close the connection."""
         self._connection.close()
 
+    @contextlib.contextmanager
+    def _in_place(self) -> Iterator[None]:
+        """SQLite's errors as ours; and raise `StoreError` (`store.replaced`) where another file, or none, took its place.
+
+        Before each query: who only reads would never notice, and who reads a file that was moved away takes the journal
+        of the one in its place for its own (sqlite.org/howtocorrupt.html section 1.4).
+        """
+        if self._file:
+            _check_in_place(self._path, self._file)
+        with _translated(self._path):
+            yield
+
     def one(self, query: str, *values: Any) -> sqlite3.Row | None:
         """The first row, or None."""
-        with _translated(self._path):
+        with self._in_place():
             row: sqlite3.Row | None = self._connection.execute(query, values).fetchone()
             return row
 
     def all(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """All rows."""
-        with _translated(self._path):
+        with self._in_place():
             return self._connection.execute(query, values).fetchall()
 
     def each(self, query: str, *values: Any) -> Iterator[sqlite3.Row]:
         """The rows one by one, for where they may be many."""
-        with _translated(self._path):
+        with self._in_place():
             yield from self._connection.execute(query, values)
 
     def change(self, query: str, *values: Any) -> sqlite3.Cursor:
         """One INSERT, UPDATE or DELETE, inside a `transaction`."""
-        with _translated(self._path):
+        with self._in_place():
             return self._connection.execute(query, values)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything or nothing, on disk when it ends."""
-        with _translated(self._path):
+        with self._in_place():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -226,14 +238,9 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def check_in_place(self) -> None:
-        """Raise `StoreError` (`store.replaced`) where the open file is not the one at its path any more."""
-        if self._file:
-            _check_in_place(self._path, self._file)
-
     def check_writable(self) -> None:
         """Write, and take it back."""
-        with _translated(self._path):
+        with self._in_place():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._connection.execute("INSERT INTO channel (name) VALUES ('') ON CONFLICT DO NOTHING")

@@ -56,6 +56,7 @@ def run(load: Callable[[], Config], server_of: ServerOf) -> None:
                 log.stopped("another run holds the lock")
                 raise
             _stop(watch, call)
+            _forget_reopen(calls)
         lock.release()
     log.stopped("signal")
 
@@ -148,6 +149,17 @@ def _next_call(calls: Calls, signs: VitalSigns, lock: RunLock) -> Call:
             signs.look()
         except Exception as fault:  # noqa: BLE001 - what can't be shown must not end a run that works
             log.worker_failed("vital signs", fault, look_every())
+
+
+def _forget_reopen(calls: Calls) -> None:
+    """What the workers that have ended had asked for while it was done."""
+    left = []
+    with contextlib.suppress(queue.Empty):
+        while True:
+            left.append(calls.get_nowait())
+    for call in left:
+        if call is not Call.REOPEN:
+            calls.put(call)
 
 
 def _keep(lock: RunLock) -> None:

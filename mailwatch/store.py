@@ -140,10 +140,6 @@ class Store:
         """Write, and take it back."""
         self._database.check_writable()
 
-    def check_in_place(self) -> None:
-        """Raise `StoreError` (`store.replaced`) where another file, or none, is in the place of the open one."""
-        self._database.check_in_place()
-
     def vanished(self) -> None:
         """A mail was gone before it could be read: the morning line counts it."""
         with self._database.transaction():

@@ -115,8 +115,6 @@ class Oversight:
 
     def look(self, store: Store) -> float:
         """Look once; the seconds until the next look."""
-        # Who only reads, as a channel that owes nothing, never notices that its file was deleted.
-        store.check_in_place()
         store.check_writable()
         if self._signals.store_faults:
             # A disk is full long before nothing at all can be written: whoever failed knows it.
