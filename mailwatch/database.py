@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import re
 import secrets
 import sqlite3
 import stat
@@ -21,7 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from mailwatch import migrations
 from mailwatch.errors import PassingError, StoreError
+from mailwatch.migrations import SCHEMA_VERSION
 
 FILE_NAME = "mailwatch.sqlite"
 LOCK_NAME = "run.lock"
@@ -34,90 +35,8 @@ _WRITTEN_PAUSE_SECONDS = 0.5
 _WRITTEN_LOOKS = 20
 # Device and inode: what tells a file from another that took its place.
 FileId = tuple[int, int]
-
-_MIGRATIONS = {
-    1: """
-    CREATE TABLE secret (id INTEGER PRIMARY KEY CHECK (id = 1), hash_key BLOB NOT NULL);
-    CREATE TABLE folder (
-        account TEXT NOT NULL, folder TEXT NOT NULL, uidvalidity INTEGER, floor INTEGER NOT NULL,
-        mode TEXT NOT NULL, last_good_search REAL, mails_seen INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (account, folder)
-    ) WITHOUT ROWID;
-    CREATE TABLE mail (
-        account TEXT NOT NULL, folder TEXT NOT NULL, uidvalidity INTEGER NOT NULL, uid INTEGER NOT NULL,
-        received INTEGER NOT NULL, size INTEGER NOT NULL,
-        PRIMARY KEY (account, folder, uidvalidity, uid, received, size)
-    ) WITHOUT ROWID;
-    CREATE TABLE content (
-        seller TEXT NOT NULL, key BLOB NOT NULL, trust TEXT NOT NULL,
-        PRIMARY KEY (seller, key)
-    ) WITHOUT ROWID;
-    CREATE TABLE request (
-        id INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE, seller TEXT NOT NULL, order_id TEXT,
-        marketplace TEXT, kind TEXT NOT NULL, trust TEXT NOT NULL, state TEXT NOT NULL,
-        opened_at INTEGER NOT NULL, asked INTEGER NOT NULL DEFAULT 1, items TEXT NOT NULL
-    );
-    CREATE TABLE sighting (
-        id INTEGER PRIMARY KEY, request INTEGER NOT NULL REFERENCES request ON DELETE CASCADE,
-        at INTEGER NOT NULL, kind TEXT NOT NULL, trust TEXT NOT NULL, route TEXT, items TEXT NOT NULL,
-        account TEXT NOT NULL, folder TEXT NOT NULL, decision TEXT NOT NULL
-    );
-    CREATE INDEX sighting_by_request ON sighting (request);
-    CREATE TABLE outbox (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, channel TEXT NOT NULL,
-        request INTEGER REFERENCES request ON DELETE SET NULL, alert TEXT NOT NULL,
-        created_at REAL NOT NULL, next_attempt REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
-        unsure INTEGER NOT NULL DEFAULT 0, outcome TEXT, settled_at REAL
-    );
-    CREATE INDEX outbox_owed ON outbox (channel, number) WHERE settled_at IS NULL;
-    CREATE TABLE channel (name TEXT PRIMARY KEY, last_success REAL) WITHOUT ROWID;
-    """,
-    2: """
-    ALTER TABLE folder ADD COLUMN watched_as TEXT;
-    ALTER TABLE channel ADD COLUMN not_before REAL;
-    ALTER TABLE channel ADD COLUMN trying_since REAL;
-    ALTER TABLE channel ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE channel ADD COLUMN failed_at REAL;
-    ALTER TABLE channel ADD COLUMN outcome TEXT;
-    ALTER TABLE channel ADD COLUMN why TEXT;
-    ALTER TABLE channel ADD COLUMN cause TEXT;
-    ALTER TABLE channel ADD COLUMN url BLOB;
-    ALTER TABLE channel ADD COLUMN month TEXT;
-    ALTER TABLE channel ADD COLUMN sent INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE outbox ADD COLUMN root TEXT;
-    ALTER TABLE outbox ADD COLUMN about TEXT;
-    ALTER TABLE outbox ADD COLUMN first_attempt REAL;
-    UPDATE outbox SET next_attempt = 0 WHERE outcome IS NOT 'permanent';
-    CREATE INDEX outbox_by_root ON outbox (root) WHERE root IS NOT NULL;
-    CREATE TABLE fault (
-        key TEXT PRIMARY KEY, fault TEXT NOT NULL, began REAL NOT NULL, told REAL NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE unverified (
-        id INTEGER PRIMARY KEY, at REAL NOT NULL, request INTEGER REFERENCES request ON DELETE CASCADE,
-        kind TEXT NOT NULL, order_id TEXT, state TEXT NOT NULL
-    );
-    CREATE INDEX unverified_by_state ON unverified (state, at);
-    CREATE INDEX unverified_by_request ON unverified (request);
-    CREATE TABLE refusal (account TEXT PRIMARY KEY, count INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
-    CREATE TABLE reading (
-        account TEXT NOT NULL, folder TEXT NOT NULL, uidvalidity INTEGER NOT NULL, uid INTEGER NOT NULL,
-        received INTEGER NOT NULL, size INTEGER NOT NULL,
-        begun INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (account, folder, uidvalidity, uid, received, size)
-    ) WITHOUT ROWID;
-    CREATE TABLE held (
-        id INTEGER PRIMARY KEY, at REAL NOT NULL, reason TEXT NOT NULL, account TEXT NOT NULL, folder TEXT NOT NULL,
-        request INTEGER REFERENCES request ON DELETE SET NULL, alert TEXT NOT NULL
-    );
-    ALTER TABLE folder ADD COLUMN singles INTEGER NOT NULL DEFAULT 0;
-    CREATE TABLE counter (name TEXT PRIMARY KEY, total INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE report (name TEXT PRIMARY KEY, at REAL NOT NULL, totals TEXT NOT NULL) WITHOUT ROWID;
-    """,
-}
-SCHEMA_VERSION = max(_MIGRATIONS)
 # A file of a later mailwatch says a version somewhat higher; a damaged one says anything.
 _FARTHEST_VERSION = 100
-_TABLE = re.compile(r"CREATE TABLE (\w+)")
 
 
 class Database:
@@ -277,12 +196,14 @@ class Database:
         version = self._version()
         if version > SCHEMA_VERSION:
             raise StoreError("store.newer", version=version, known=SCHEMA_VERSION)
+        if version == SCHEMA_VERSION:
+            return
+        with self.transaction():
+            migrations.rebuild_unreleased(self._connection)
         for step in range(version + 1, SCHEMA_VERSION + 1):
             with self.transaction():
                 if self._version() < step:
-                    for statement in _MIGRATIONS[step].split(";\n"):
-                        self.change(statement)
-                    self.change(f"PRAGMA user_version = {step}")
+                    migrations.apply(self._connection, step)
 
 
 def set_aside_damaged(folder: Path, now: datetime) -> str | None:
@@ -319,7 +240,11 @@ def note_written(folder: Path) -> None:
 
 def _problem(path: Path) -> str | None:
     """What SQLite's own check, and a look at what it does not check, say of the file; None where all is well."""
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    except sqlite3.DatabaseError:
+        # Another user's file, or a folder in its place: it can't be looked at, and to open the store says why.
+        return None
     try:
         found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
         if found != "ok":
@@ -357,34 +282,19 @@ def _is_read_only(connection: sqlite3.Connection, path: Path) -> bool:
 
 def _oddity(connection: sqlite3.Connection) -> str | None:
     """What can't be of a file that mailwatch wrote, whatever SQLite says of it."""
-    version, schema = int(connection.execute("PRAGMA user_version").fetchone()[0]), _schema(connection)
-    if version not in _MIGRATIONS:
-        # A later mailwatch has another schema, or it would not be another format.
-        is_later = SCHEMA_VERSION < version <= SCHEMA_VERSION + _FARTHEST_VERSION and schema != _schema_of(
+    version, schema = int(connection.execute("PRAGMA user_version").fetchone()[0]), migrations.schema(connection)
+    if not 1 <= version <= SCHEMA_VERSION:
+        # Each migration changes the schema: under a later number the present one can't be of a later mailwatch.
+        is_later = SCHEMA_VERSION < version <= SCHEMA_VERSION + _FARTHEST_VERSION and schema != migrations.schema_of(
             SCHEMA_VERSION
         )
         return None if is_later or (version == 0 and not schema) else f"format {version}"
-    if not _schema_of(version) <= schema:
+    if not migrations.schema_of(version) <= schema and not migrations.is_unreleased(schema):
         return "another schema"
-    for table in _TABLE.findall(_all_migrations(version)):
-        for _ in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - a name of ours
+    for table in [name for kind, name, _, _ in schema if kind == "table"]:
+        for _ in connection.execute(f'SELECT * FROM "{table}"'):  # noqa: S608 - a name out of a schema that is ours
             pass  # what is no text is seen when it is read, and only then
     return None
-
-
-def _all_migrations(version: int) -> str:
-    return "".join(_MIGRATIONS[step] for step in range(1, version + 1))
-
-
-def _schema_of(version: int) -> set[tuple[object, ...]]:
-    """The schema that the migrations make."""
-    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(_all_migrations(version))
-        return _schema(connection)
-
-
-def _schema(connection: sqlite3.Connection) -> set[tuple[object, ...]]:
-    return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 
 
 class RunLock:

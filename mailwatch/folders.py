@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from mailwatch.database import Database, moment
 from mailwatch.health import FolderHealth
@@ -31,12 +32,18 @@ class Seen(NamedTuple):
     size: int
 
 
+# This process, beside each reading that it has under way: one with another's mark was cut off when that process ended.
+_PROCESS = secrets.token_hex(8)
+
+
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """How often reading a mail was begun and never ended well, and how often it surely failed by itself."""
+    """How often reading a mail was begun, failed or hung by itself, and ended with the process; and since when, UTC."""
 
     begun: int
     failed: int
+    died: int
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,28 +158,45 @@ class Folders:
             self._database.change(query, mail.account, mail.folder)
         return bool(written.rowcount)
 
-    def begin_reading(self, mail: MailIdentity) -> Tries:
-        """A candidate is about to be fetched and read; how often that was tried, this time included.
+    def begin_reading(self, mail: MailIdentity, now: datetime) -> Tries:
+        """Note that a candidate is about to be fetched and read; return its tries, this one counted as begun.
 
-        On disk before it begins, so that a mail that kills us is known at the next start.
+        On disk before it begins, so that the next start knows a mail that ended the process.
         """
-        return self._count_try(mail, "begun")
-
-    def reading_failed(self, mail: MailIdentity) -> None:
-        """Reading it ended with something unforeseen, or not at all: the mail's fault, and not that of a kill."""
-        self._count_try(mail, "failed")
-
-    def _count_try(self, mail: MailIdentity, what: Literal["begun", "failed"]) -> Tries:
         with self._database.transaction():
             self._database.change(
-                "INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING", *_key_of(mail)
-            )
-            self._database.change(
-                f"UPDATE reading SET {what} = {what} + 1 WHERE {_THE_MAIL}",  # noqa: S608 - constants
+                "INSERT INTO reading (account, folder, uidvalidity, uid, received, size) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
                 *_key_of(mail),
             )
-            row = self._database.one(f"SELECT begun, failed FROM reading WHERE {_THE_MAIL}", *_key_of(mail))  # noqa: S608
-        return Tries(row["begun"], row["failed"]) if row else Tries(1, 0)
+            self._database.change(
+                "UPDATE reading SET begun = begun + 1, died = died + (process IS NOT NULL AND process <> ?),"  # noqa: S608 - constants
+                f" process = ?, since = coalesce(since, ?) WHERE {_THE_MAIL}",
+                *(_PROCESS, _PROCESS, now.timestamp(), *_key_of(mail)),
+            )
+            row = self._database.one(f"SELECT * FROM reading WHERE {_THE_MAIL}", *_key_of(mail))  # noqa: S608
+        return Tries(row["begun"], row["failed"], row["died"], moment(row["since"])) if row else Tries(1, 0, 0, now)
+
+    def reading_failed(self, mail: MailIdentity) -> None:
+        """Count a reading that ended with something unforeseen, or hung: the mail's fault, and not that of the link."""
+        self._end_reading(mail, failures=1)
+
+    def reading_cut_short(self, mail: MailIdentity) -> None:
+        """Note that a reading ended without a result while the process lives on: not the mail's fault."""
+        self._end_reading(mail, failures=0)
+
+    def _end_reading(self, mail: MailIdentity, failures: int) -> None:
+        query = f"UPDATE reading SET failed = failed + ?, process = NULL WHERE {_THE_MAIL}"  # noqa: S608 - constants
+        with self._database.transaction():
+            self._database.change(query, failures, *_key_of(mail))
+
+    def ended_the_process(self, account: str, folder: str, uidvalidity: int) -> set[int]:
+        """Return the UIDs of unread mails while reading which an earlier process ended."""
+        query = (
+            "SELECT uid FROM reading WHERE account = ? AND folder = ? AND uidvalidity = ?"
+            " AND (died > 0 OR process <> ?)"
+        )
+        return {row["uid"] for row in self._database.all(query, account, folder, uidvalidity, _PROCESS)}
 
 
 _THE_MAIL = "account = ? AND folder = ? AND uidvalidity = ? AND uid = ? AND received = ? AND size = ?"

@@ -158,8 +158,8 @@ def request_done(account: str, folder: str, order_id: str) -> None:
 
 
 def set_aside(account: str, folder: str, uid: int) -> None:
-    """Reading a mail failed three times by itself, or was begun twelve times and never ended: told as unreadable, and
-    left alone from here on."""
+    """Reading a mail failed, hung or ended the process three times, or was begun twelve times and never ended: told as
+    unreadable, and left alone from here on."""
     _write(_ERROR, "set_aside", account=account, folder=folder, uid=uid)
 
 

@@ -43,7 +43,8 @@ _KEPT_FOR = (
 class OutboxEntry:
     """An alert owed to a channel. `id` is the idempotency key where the channel takes one.
 
-    `attempts` were begun before; `is_unsure` says that one of them may have been accepted (killed, or no answer).
+    `attempts` were begun before, and `answers` of them were answered by a failure of the service (5xx, or odd);
+    `is_unsure` says that one of them may have been accepted (killed, or no answer).
     `about`: the key of the fault that it is about, if it is about one.
     """
 
@@ -51,6 +52,7 @@ class OutboxEntry:
     channel: str
     told: Told
     attempts: int
+    answers: int
     is_unsure: bool
     root: str
     about: str | None = None
@@ -168,6 +170,7 @@ class Outbox:
         it otherwise an hour later has not changed its mind.
         """
         is_unsure = entry.is_unsure or outcome.result is Result.AMBIGUOUS
+        answered = int(outcome.is_service_failing)
         row = self._database.one("SELECT 1 FROM outbox WHERE id = ? AND outcome = 'refused'", str(entry.id))
         is_refused = row is not None or outcome.result is Result.REFUSED
         if is_refused and outcome.result is not Result.PERMANENT:
@@ -179,7 +182,8 @@ class Outbox:
         stored = Result.REFUSED if is_refused else outcome.result
         with self._database.transaction():
             self._database.change(
-                "UPDATE outbox SET outcome = ?, unsure = ? WHERE id = ?", stored, int(is_unsure), str(entry.id)
+                "UPDATE outbox SET outcome = ?, unsure = ?, answers = answers + ? WHERE id = ?",
+                *(stored, int(is_unsure), answered, str(entry.id)),
             )
             if is_refused:
                 query = "UPDATE outbox SET next_attempt = ? WHERE id = ?"
@@ -341,6 +345,7 @@ class Outbox:
             channel=row["channel"],
             told=self._readable(row, now, is_repeat),
             attempts=row["attempts"],
+            answers=row["answers"],
             is_unsure=bool(row["unsure"]),
             root=row["root"] or row["id"],
             about=row["about"],

@@ -20,12 +20,13 @@ from pathlib import Path
 import mails
 import pytest
 
-from mailwatch import database, retry
+from mailwatch import database, migrations, retry
 from mailwatch.alert import Alert
 from mailwatch.amazon.details import Item
-from mailwatch.database import FILE_NAME, LOCK_NAME, SCHEMA_VERSION, Database, RunLock
+from mailwatch.database import FILE_NAME, LOCK_NAME, Database, RunLock
 from mailwatch.errors import PassingError, StoreError
 from mailwatch.folders import MailIdentity, Seen
+from mailwatch.migrations import SCHEMA_VERSION
 from mailwatch.notice import Kind, Notice, Route
 from mailwatch.outbox import OutboxEntry
 from mailwatch.request import Action, Rules, State
@@ -785,8 +786,8 @@ def test_a_migration_that_fails_in_the_middle_leaves_the_old_version_whole(
     """Planted fault: the statements of a step each in a transaction of their own: red."""
     of_version_1(tmp_path, monkeypatch)
     with monkeypatch.context() as patch:
-        broken = {**database._MIGRATIONS, 2: database._MIGRATIONS[2] + "CREATE TABLE counter (x TEXT);\n"}
-        patch.setattr(database, "_MIGRATIONS", broken)
+        broken = {**migrations.MIGRATIONS, 2: migrations.MIGRATIONS[2] + "CREATE TABLE counter (x TEXT);\n"}
+        patch.setattr(migrations, "MIGRATIONS", broken)
         assert refused(tmp_path).fault.key == "store.unwritable"
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
         assert old.execute("PRAGMA user_version").fetchone() == (1,)

@@ -42,6 +42,11 @@ class Outcome:
     retry_after: float = 0.0
     cause: Cause | None = None
 
+    @property
+    def is_service_failing(self) -> bool:
+        """Return whether an answer, and no silence, keeps the alert back: the service fails (5xx), or it is odd."""
+        return self.result in {Result.PASSING, Result.AMBIGUOUS} and self.cause in {Cause.SERVER, Cause.ODD}
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -25,8 +25,8 @@ from mailwatch.watch.signals import Progress, SenderOf, Signals, why
 _LOOK_SECONDS = 10.0
 # Over a send's own deadline and the store's busy time-out: who is later hangs.
 _STEP_SECONDS = 120.0
-# After so many attempts it is found out whether the channel fails, or the alert.
-_TRIED = 5
+# After so many answers it is found out whether the channel fails, or the alert.
+_ANSWERED = 5
 # Of a monthly quota so many are kept for verified requests (design section 6), and at most half of it.
 _KEPT_OF_MONTH = 50
 
@@ -212,9 +212,11 @@ def _worded(entry: OutboxEntry, config: Config, channel: Channel, clock: Clock) 
 
 
 def _is_stuck(entry: OutboxEntry, outcome: Outcome) -> bool:
-    """Whether an answer, and no silence, has kept the alert back so often that it may be about the alert alone."""
-    is_passing = outcome.result in {Result.PASSING, Result.AMBIGUOUS}
-    return entry.attempts >= _TRIED and is_passing and outcome.cause in {Cause.SERVER, Cause.ODD}
+    """Return whether answers have kept the alert back so often that they may be about the alert alone.
+
+    Neither silence nor a kill in the middle of an attempt is an answer.
+    """
+    return entry.answers >= _ANSWERED and outcome.is_service_failing
 
 
 def _begins(outcome: Outcome, entry: OutboxEntry) -> str | None:

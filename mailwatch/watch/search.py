@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from mailwatch.amazon import sender
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Config, audience
 from mailwatch.database import moment
-from mailwatch.errors import MailwatchError, Unreachable
+from mailwatch.errors import MailwatchError, StoreError, Unreachable
 from mailwatch.fetched import Headline
 from mailwatch.folders import MailIdentity, Seen, Tries
 from mailwatch.mailbox import Mailbox
@@ -26,9 +27,12 @@ RELIST_SECONDS = 540.0
 _LATE_UIDS = 200
 # Below this many UIDs under the highest, a mail counts only by its date: else the list would grow for ever.
 _OLD_UIDS = 10_000
-# A mail that failed so often by itself is told as unreadable and set aside; so is one on which link or process ended so
-# often, for a kill or a lost link is rarely the mail's fault.
+# A mail that failed, hung or ended the process three times is told as unreadable and set aside. So is one that ended
+# the process twice over 15 minutes, where each end takes long; and one that was begun twelve times, for a lost link is
+# rarely the mail's fault.
 _FAILURES = 3
+_DIED = 2
+_DIED_OVER = timedelta(minutes=15)
 _BEGUN = 12
 # A server that has a bad minute shows no headline either: none is set aside before.
 _DOUBT_SECONDS = 180.0
@@ -55,8 +59,8 @@ class Lasting:
     """What the searches of a folder know from one connection to the next.
 
     `piece`: how many headlines are asked for at once; `doubtful`: by UID, the mails whose headline or text does not
-    come; `last`: those on whose text the link was lost, tried behind all others; `unseen_again`: by UID, when a mail
-    that was set aside unseen is to be asked for again.
+    come; `last`: those on whose text the link was lost or a process ended, tried behind all others; `unseen_again`: by
+    UID, when a mail that was set aside unseen is to be asked for again.
     """
 
     piece: int = field(default_factory=lambda: mailbox.PIECE)
@@ -259,6 +263,9 @@ class Search:
     def _fetch(self, uids: Sequence[int]) -> None:
         """All that are unseen; those whose headline did not come before alone, behind the others: they hold none."""
         lasting, listed = self.lasting, set(uids)
+        if uids:
+            where = self._account.name, self._mailbox.folder, self._uidvalidity
+            lasting.last |= self._store.folders.ended_the_process(*where)
         lasting.doubtful = {uid: doubt for uid, doubt in lasting.doubtful.items() if uid in listed}
         due = lasting.due(self._clock.monotonic())
         lasting.last &= listed
@@ -309,8 +316,8 @@ class Search:
         """Try a mail whose headline did not come once more; after too many tries it is told and set aside."""
         unknown, now, doubt = Headline(uid, None, 0, b""), self._clock.monotonic(), self.lasting.doubtful[uid]
         identity = self._identity(unknown)
-        tries = self._store.folders.begin_reading(identity)
-        if now - doubt.since >= _DOUBT_SECONDS and _is_hopeless(tries):
+        tries = self._store.folders.begin_reading(identity, self._clock.now())
+        if now - doubt.since >= _DOUBT_SECONDS and _is_hopeless(tries, self._clock.now()):
             self._set_aside(unknown)
             del self.lasting.doubtful[uid]
             return
@@ -321,9 +328,13 @@ class Search:
             # Where the server shows other mails it is this one's fault; else it may be the server's, or the link's.
             if self._has_fetched and not server_fault.is_passing(fault):
                 self._store.folders.reading_failed(identity)
+            else:
+                self._cut_short(identity)
             raise
         if uid in self.lasting.doubtful:
             self._store.folders.reading_failed(identity)
+        else:
+            self._cut_short(identity)
 
     def _step(self) -> None:
         self._progress.expect(_PIECE_SECONDS)
@@ -331,8 +342,8 @@ class Search:
     def _take(self, headline: Headline) -> None:
         """Fetch, read and record one candidate; one that never comes to its end is set aside, so that it holds none."""
         identity = self._identity(headline)
-        tries = self._store.folders.begin_reading(identity)
-        if _is_hopeless(tries):
+        tries = self._store.folders.begin_reading(identity, self._clock.now())
+        if _is_hopeless(tries, self._clock.now()):
             self._set_aside(headline)
             return
         self.reading = identity
@@ -341,12 +352,18 @@ class Search:
         except MailwatchError as fault:
             if isinstance(fault, Unreachable):
                 self.lasting.last.add(headline.uid)
+            self._cut_short(identity)
             raise
         except Exception:
             self._store.folders.reading_failed(identity)
             raise
         finally:
             self.reading = None
+
+    def _cut_short(self, mail: MailIdentity) -> None:
+        """Note that the mail did not end the process. Until a restart that is known without the store too."""
+        with contextlib.suppress(StoreError):
+            self._store.folders.reading_cut_short(mail)
 
     def _read(self, headline: Headline, tries: Tries) -> None:
         found = self._mailbox.text(headline)
@@ -357,6 +374,7 @@ class Search:
             # One that is gone is not listed again; what is, and does not come, is told and set aside.
             now = self._clock.monotonic()
             self.lasting.doubtful.setdefault(headline.uid, Doubt(now, now))
+            self._cut_short(self._identity(headline))
             return
         notices = notice.read(found, self._account.provider, self._config.templates, is_junk=self._mailbox.is_junk)
         reading = Reading(self._recorded(headline), self._account.seller, found.content_key(), notices)
@@ -364,6 +382,8 @@ class Search:
             self._handled(headline, reading)
         elif self._is_backlog and all(each.kind is notice.Kind.CANCELLED for each in notices):
             self._cancellations.append((headline, reading))
+            # It was read; what ends the process before it is recorded is another mail.
+            self._cut_short(reading.mail)
         else:
             self._record(headline, reading)
 
@@ -415,8 +435,9 @@ def _is_among(recorded: set[Seen], arrival: datetime | None, size: int) -> bool:
     return Seen(int(arrival.timestamp()), size) in recorded
 
 
-def _is_hopeless(tries: Tries) -> bool:
-    return tries.failed >= _FAILURES or tries.begun > _BEGUN
+def _is_hopeless(tries: Tries, now: datetime) -> bool:
+    is_long = tries.died >= _DIED and now - tries.since >= _DIED_OVER
+    return tries.failed + tries.died >= _FAILURES or is_long or tries.begun > _BEGUN
 
 
 def _is_candidate(headline: Headline) -> bool:

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 from mailwatch import mailbox, transport
@@ -56,8 +57,8 @@ def _seen_before_recorded() -> None:
     plain_begin, plain_insert = Folders.begin_reading, Folders.insert
     begun: set[MailIdentity] = set()
 
-    def begin_reading(self: Folders, mail: MailIdentity) -> Tries:
-        tries = plain_begin(self, mail)
+    def begin_reading(self: Folders, mail: MailIdentity, now: datetime) -> Tries:
+        tries = plain_begin(self, mail, now)
         with self._database.transaction():
             if plain_insert(self, mail):
                 begun.add(mail)

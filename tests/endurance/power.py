@@ -28,7 +28,7 @@ from pathlib import Path
 
 import mails
 
-from mailwatch import database, message, notice
+from mailwatch import database, message, migrations, notice
 from mailwatch.amazon import template
 from mailwatch.database import Database, RunLock
 from mailwatch.errors import Fault, MailwatchError
@@ -85,7 +85,7 @@ def _synchronous(mode: str) -> None:
 
 def _version_1(state: Path) -> Iterator[None]:
     """A store as the first version wrote it; each step is acknowledged."""
-    latest = database.SCHEMA_VERSION
+    latest = migrations.SCHEMA_VERSION
     setattr(database, "SCHEMA_VERSION", 1)  # noqa: B010
     old = Database.open(state)
     yield
@@ -119,7 +119,7 @@ def _days_work(store: Store) -> Iterator[None]:
         now += timedelta(minutes=1)
         for uid, mail in enumerate((mails.by_notification, mails.by_message, mails.wish), start=10 + 4 * number):
             identity = MailIdentity("shop", "INBOX", 1, uid, now, 2000)
-            store.folders.begin_reading(identity)
+            store.folders.begin_reading(identity, now)
             yield
             _record(store, identity, mail(mails.order_id(number, 503 if mail is not mails.wish else 250)), now)
             yield
