@@ -50,6 +50,18 @@ _BOUNDARY_LINE = re.compile(rb"^--[^\r\n]", re.MULTILINE)
 _NOT_BASE64 = bytes(
     byte for byte in range(256) if not (chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "+/"))
 )
+# `Name <local@host>` in letters, digits, blanks and few marks, or whole encoded words of a usual charset: nine of ten
+# From fields. Nothing in it has a meaning of its own to mail-parser, which reads it the same, 20 times slower.
+_ENCODED_NAME = (
+    rb"=\?(?:utf-8|iso-2022-jp|shift_jis|us-ascii|iso-8859-1)\?"
+    rb"(?:b\?(?:[0-9a-z+/]{4})*(?:[0-9a-z+/]{4}|[0-9a-z+/]{3}=|[0-9a-z+/]{2}==)|q\?(?:[0-9a-z_.-]|=[0-9a-f]{2})+)\?="
+)
+_NAME = rb"(?:[0-9a-z._/+&!-]+|" + _ENCODED_NAME + rb")"
+_PLAIN_ADDRESS = re.compile(
+    rb" ?(?:\"[0-9a-z ._/+&!-]+\" ?|" + _NAME + rb"(?: " + _NAME + rb")* ?)?"
+    rb"<([0-9a-z_+-]+(?:\.[0-9a-z_+-]+)*)@([0-9a-z-]+(?:\.[0-9a-z-]+)*)> ?",
+    re.IGNORECASE,
+)
 _PARSER_FAULTS = (MessageError, MailParserError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _SINGLE = ("from", "subject", "message-id", "date", "content-type")
 
@@ -282,8 +294,14 @@ def _from_base64(content: bytes) -> bytes:
 def _address(raw: bytes) -> str | None:
     """One mailbox or None (RFC 5322 section 3.4, read by mail-parser)."""
     line = raw[:4096].replace(b"\n", b"")
+    if plain := _PLAIN_ADDRESS.fullmatch(line):
+        return f"{plain[1].decode()}@{plain[2].decode().lower()}"
     if _CONTROL_BYTES.search(line):
         return None
+    return _parsed_address(line)
+
+
+def _parsed_address(line: bytes) -> str | None:
     # Decoding words first would let an encoded name inject a second address, so mail-parser gets them as they are.
     try:
         found = mailparser.parse_from_bytes(b"From: " + line + b"\r\n\r\n").from_

@@ -206,8 +206,8 @@ def _stop(watch: Watch, call: Call) -> None:
 
 
 def _warm_up(config: Config, watch: Watch) -> None:
-    """Load apprise while the first folder waits, so that the first alert does not; and name channels it can't use."""
-    watch.folders[0].is_watching.wait(30)
+    """Load apprise after the first good search, so that the first alert needn't; and name channels it can't use."""
+    watch.signals.has_searched.wait()
     if watch.signals.stop.is_set():
         return
     transport.warm_up()

@@ -6,7 +6,7 @@ import base64
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mailwatch import message
@@ -214,6 +214,43 @@ def test_a_subject_is_read_as_it_was_meant(raw: bytes, expected: str) -> None:
 def test_a_from_is_one_certain_address_or_none(raw: bytes, expected: str | None) -> None:
     """Seen red with `email.utils.parseaddr` in `_address`."""
     assert message.parse(b"From: " + raw + b"\r\n\r\nx").address == expected
+
+
+PIECES = (
+    b"A",
+    b"0",
+    b" ",
+    b".",
+    b",",
+    b"\\",
+    b'"',
+    b"&",
+    b"(",
+    b"=?utf-8?B?44GC?=",
+    b"=?utf-8?B?44G?=",
+    b"=?x?q?=2C?=",
+)
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=5).map(b"".join),
+    st.lists(st.sampled_from([b"a", b"Z", b"1", b".", b"-", b"_", b"+"]), min_size=1, max_size=4).map(b"".join),
+    st.lists(st.sampled_from([b"a", b"Z", b"1", b".", b"-", b"_"]), min_size=1, max_size=4).map(b"".join),
+)
+@example(b"Amazon ", b"seller-notification", b"amazon.co.jp")
+@example(b"=?UTF-8?B?PGJAYz4=?= =?utf-8?q?=22=2C?= ", b"a", b"b.jp")
+def test_whatever_is_read_without_mail_parser_is_read_the_same(name: bytes, local: bytes, host: bytes) -> None:
+    """Planted faults: a comma or backslash in the name, a cut encoded word, two dots in the host: red each."""
+    line = b" %s<%s@%s>" % (name, local, host)
+    if message._PLAIN_ADDRESS.fullmatch(line):
+        assert message._address(line) == message._parsed_address(line)
+
+
+@pytest.mark.parametrize("name", ["Amazon", '"Amazon.co.jp"', "=?utf-8?B?44GC44GE?= =?UTF-8?Q?=E3=81=82?=", "A & B-C"])
+def test_the_usual_froms_need_no_mail_parser(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message, "_parsed_address", None)
+    assert message._address(f" {name} <Store-News@Amazon.CO.jp>".encode()) == "Store-News@amazon.co.jp"
 
 
 def test_an_encoded_name_can_not_bring_in_an_address_of_its_own() -> None:

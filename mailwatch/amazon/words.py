@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 from mailwatch.amazon.order_id import fold
 
@@ -29,16 +30,21 @@ def near(compacted: str, alternative: str, span: int) -> bool:
 
     Blanks separate the alternative's words, `|` the spellings of one word: "注文 キャンセル リクエスト|依頼".
     """
-    places = [_places(compacted, word) for word in alternative.split()]
+    places = [_places(compacted, spellings) for spellings in _compacted(alternative)]
     if not places or not all(places):
         return False
     return any(all(any(abs(there - start) <= span for there in place) for place in places) for start in places[0])
 
 
-def _places(compacted: str, word: str) -> list[int]:
+@cache
+def _compacted(alternative: str) -> tuple[tuple[str, ...], ...]:
+    """Return the spellings of each word; the alternatives are the templates' own, few and the same for every mail."""
+    return tuple(tuple(compact(spelling) for spelling in word.split("|")) for word in alternative.split())
+
+
+def _places(compacted: str, spellings: tuple[str, ...]) -> list[int]:
     found: list[int] = []
-    for spelling in word.split("|"):
-        wanted = compact(spelling)
+    for wanted in spellings:
         at = compacted.find(wanted) if wanted else -1
         while at >= 0 and len(found) < 200:
             found.append(at)

@@ -179,6 +179,7 @@ class FolderWorker:
                 # Not at the connect: a link that dies young again and again would be made 17 times a second.
                 self._failures = 0
             self.is_watching.set()
+            self._signals.has_searched.set()
             self._wait(folder, search.seconds_to_next)
 
     def _connect(self) -> Mailbox | None:

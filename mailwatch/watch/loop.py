@@ -143,6 +143,7 @@ class Watch:
         self.signals.stop.set()
         self.signals.wake_channels()
         self.signals.trouble.set()
+        self.signals.has_searched.set()
         for folder in self.folders:
             folder.interrupt()
         clock = Clock()

@@ -23,12 +23,14 @@ class Signals:
     """What the threads tell each other beside the store: stop, "something is owed" for each channel, trouble,
     and by each worker's name why it can't write the store.
 
-    `store_file`: the file that this `run` works on; one that takes its place is opened by nobody before `run` knows.
+    `has_searched`: a folder had its first good search, or there will be none, for it is stopped. `store_file`: the file
+    that this `run` works on; one that takes its place is opened by nobody before `run` knows.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
     owed: dict[str, threading.Event] = field(default_factory=dict)
     trouble: threading.Event = field(default_factory=threading.Event)
+    has_searched: threading.Event = field(default_factory=threading.Event)
     store_faults: dict[str, StoreError] = field(default_factory=dict)
     store_file: FileId | None = None
 
