@@ -241,7 +241,7 @@ PIECES = (
 @example(b"Amazon ", b"seller-notification", b"amazon.co.jp")
 @example(b"=?UTF-8?B?PGJAYz4=?= =?utf-8?q?=22=2C?= ", b"a", b"b.jp")
 def test_whatever_is_read_without_mail_parser_is_read_the_same(name: bytes, local: bytes, host: bytes) -> None:
-    """Planted faults: a comma or backslash in the name, a cut encoded word, two dots in the host: red each."""
+    """Planted faults: an encoded word that is cut short, two dots in the host: red each."""
     line = b" %s<%s@%s>" % (name, local, host)
     if message._PLAIN_ADDRESS.fullmatch(line):
         assert message._address(line) == message._parsed_address(line)
