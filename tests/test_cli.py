@@ -32,8 +32,9 @@ from click.testing import CliRunner, Result
 
 from mailwatch import __version__, cli, demo, watch
 from mailwatch.catalogue import preferred
-from mailwatch.database import RunLock
+from mailwatch.database import Database, RunLock
 from mailwatch.mailbox import Mailbox
+from mailwatch.migrations import SCHEMA_VERSION
 
 pytestmark = [
     pytest.mark.server,
@@ -1070,6 +1071,49 @@ def test_run_with_a_store_that_cannot_be_written_ends_at_once_with_a_sentence_an
     assert unwritable.sentence in done.stderr
     assert (done.exit_code, done.stdout) == (75, "")
     assert server.commands() == []
+
+
+@pytest.mark.parametrize("there", ["a folder", "nobody may read it", "a pipe", "a folder for the lock"])
+def test_run_with_a_store_that_cannot_be_opened_ends_with_a_sentence_and_75(
+    there: str, home: Environment, server: ScriptedImap, tmp_path: Path, no_watching: None
+) -> None:
+    """As root's file, after a `sudo mailwatch run`. Seen red, a traceback and 1, with `sqlite3.connect` of the look for
+    damage before its `try`."""
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    path = state / ("run.lock" if there == "a folder for the lock" else "mailwatch.sqlite")
+    if there == "nobody may read it":
+        path.write_bytes(b"x" * 4096)
+        path.chmod(0)
+        # What is our own file is given its mode back; behind a link it may be another's.
+        path.symlink_to(path.rename(tmp_path / "elsewhere"))
+    elif there == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with without_override():
+        done = invoke(home, "--config", configuration(tmp_path, server.port, state=state), "run")
+    assert (done.exit_code, done.stdout) == (75, "")
+    assert f"The store {path} can't be written (" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert path.exists()
+    assert not list(state.glob("*.damaged-*"))
+
+
+def test_run_with_a_store_of_a_newer_mailwatch_ends_with_a_sentence_and_75(
+    home: Environment, server: ScriptedImap, tmp_path: Path, no_watching: None
+) -> None:
+    """The file is untouched. Planted fault: each number that is not ours is damage: red."""
+    state = tmp_path / "state"
+    Database.open(state).close()
+    with contextlib.closing(sqlite3.connect(state / "mailwatch.sqlite")) as connection:
+        connection.execute("CREATE TABLE invention (id INTEGER)")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    before = (state / "mailwatch.sqlite").read_bytes()
+    done = invoke(home, "--config", configuration(tmp_path, server.port, state=state), "run")
+    assert (done.exit_code, done.stdout) == (75, "")
+    assert "newer" in done.stderr
+    assert (state / "mailwatch.sqlite").read_bytes() == before
 
 
 @pytest.fixture

@@ -216,7 +216,7 @@ def test_a_from_is_one_certain_address_or_none(raw: bytes, expected: str | None)
     assert message.parse(b"From: " + raw + b"\r\n\r\nx").address == expected
 
 
-PIECES = (
+NAME_PIECES = (
     b"A",
     b"0",
     b" ",
@@ -234,7 +234,7 @@ PIECES = (
 
 @settings(max_examples=400)
 @given(
-    st.lists(st.sampled_from(PIECES), max_size=5).map(b"".join),
+    st.lists(st.sampled_from(NAME_PIECES), max_size=5).map(b"".join),
     st.lists(st.sampled_from([b"a", b"Z", b"1", b".", b"-", b"_", b"+"]), min_size=1, max_size=4).map(b"".join),
     st.lists(st.sampled_from([b"a", b"Z", b"1", b".", b"-", b"_"]), min_size=1, max_size=4).map(b"".join),
 )

@@ -30,9 +30,10 @@ from mailwatch.migrations import SCHEMA_VERSION
 from mailwatch.notice import Kind, Notice, Route
 from mailwatch.outbox import OutboxEntry
 from mailwatch.request import Action, Rules, State
-from mailwatch.services import Outcome, Result
+from mailwatch.services import Cause, Outcome, Result
 from mailwatch.store import Reading, Recorded, Store
 from mailwatch.trust import Trust
+from mailwatch.watch import channel
 
 NOON = datetime(2022, 8, 8, 12, 0, tzinfo=UTC)  # outside the roll-out window
 RULES = Rules()
@@ -324,6 +325,25 @@ def test_a_repeat_that_its_key_keeps_from_being_delivered_twice_is_not_marked(
     assert again is not None
     assert again.is_unsure
     assert told(again).may_be_repeat is may_be_repeat
+
+
+def test_a_kill_in_the_middle_of_an_attempt_is_no_answer_and_neither_is_silence(store: Store) -> None:
+    """After five kills one HTTP 500 made the alert a refused one, for an hour. Seen red with attempts counted."""
+    record(store)
+    for _ in range(5):
+        store.outbox.begin_attempt(due(store), NOON)
+    silence = Outcome(Result.AMBIGUOUS, "no answer", cause=Cause.SILENT)
+    answer = Outcome(Result.PASSING, "HTTP 500", cause=Cause.SERVER)
+    for outcome, expected in ((silence, 0), (answer, 1), (silence, 1), (answer, 2)):
+        entry = due(store)
+        assert not channel._is_stuck(entry, answer)
+        store.outbox.begin_attempt(entry, NOON)
+        store.outbox.postpone(entry, outcome, NOON)
+        assert due(store).answers == expected
+    for _ in range(3):
+        store.outbox.postpone(due(store), answer, NOON)
+    assert channel._is_stuck(due(store), answer)
+    assert not channel._is_stuck(due(store), silence)
 
 
 def test_a_row_that_is_settled_meanwhile_is_not_begun(store: Store) -> None:

@@ -2,8 +2,8 @@
 
 python tests/stores/make.py CHECKOUT > tests/stores/NAME.sql     (CHECKOUT: a tree of that mailwatch)
 
-It runs that program on a mailbox with three requests: the first was told, the second was told and marked done, the third
-is owed, for the receiver answers 503. Its name is the commit; a schema's dump is made before the schema is changed.
+It runs that program on a mailbox with three requests: the first was told, the second was told and marked done, the
+third is owed, for the receiver answers 503. NAME is the commit. A schema's dump is made before the schema is changed.
 """
 
 from __future__ import annotations
