@@ -329,7 +329,7 @@ def test_a_repeat_that_its_key_keeps_from_being_delivered_twice_is_not_marked(
 
 def test_a_kill_in_the_middle_of_an_attempt_is_no_answer_and_neither_is_silence(store: Store) -> None:
     """After five kills one HTTP 500 made the alert a refused one, for an hour. Seen red with attempts counted."""
-    record(store)
+    record(store, notice())
     for _ in range(5):
         store.outbox.begin_attempt(due(store), NOON)
     silence = Outcome(Result.AMBIGUOUS, "no answer", cause=Cause.SILENT)
