@@ -309,7 +309,7 @@ def test_a_link_that_is_lost_over_a_mail_is_no_end_of_the_process(
 
     def lost(self: Mailbox, headline: Headline) -> Message | None:
         links.append(headline.uid)
-        raise Unreachable("mailbox.lost")
+        raise Unreachable("mailbox.lost", why="reset")
 
     def lost_so_often(times: int) -> None:
         wait_until(lambda: len(links) >= times)
