@@ -81,8 +81,8 @@ def surprises_lose(password: Secret | None = None) -> Iterator[None]:
 def _let_go(fault: BaseException) -> None:
     """Drop the traceback: only the words are used.
 
-    In Python 3.13 the frame of contextlib's `__exit__`, a caller of ours, still names the error when its traceback holds
-    that frame: a ring, in which the callers' frames keep the search and its seen-set until the collector comes.
+    In Python 3.13 the frame of contextlib's `__exit__`, a caller of ours, still names the error while its traceback
+    holds that frame: a cycle, in which the callers' frames keep the search and its seen-set until the collector comes.
     """
     fault.__traceback__ = None
 
