@@ -113,7 +113,7 @@ class Database:
 
     @contextlib.contextmanager
     def _in_place(self) -> Iterator[None]:
-        """SQLite's errors as ours; raise `StoreError` (`store.replaced`) where another file, or none, took its place.
+        """SQLite's errors as ours; and raise `StoreError` (`store.replaced`) where the file is gone or another one.
 
         Before each query: who only reads would never notice, and who reads a file that was moved away takes the journal
         of the one in its place for its own (sqlite.org/howtocorrupt.html section 1.4).

@@ -221,7 +221,7 @@ def worker_late(where: str) -> None:
 
 
 def store_set_aside(why: str) -> None:
-    """The store was damaged or lost: set aside and begun anew; the look-back is told in a digest."""
+    """The store was damaged, lost or replaced: set aside, or gone on with; the look-back is told in a digest."""
     _write(_ERROR, "store_set_aside", why=why)
 
 

@@ -270,11 +270,14 @@ def delete_the_folder(state: Path, _: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "displace",
-    [remove, replace_by_a_copy, replace_by_an_old_copy, restore, replace_by_garbage, delete_the_folder],
-    ids=lambda displace: displace.__name__,
+    ("displace", "is_config_broken"),
+    [
+        *((displace, False) for displace in (remove, replace_by_a_copy, replace_by_an_old_copy, restore)),
+        *((displace, False) for displace in (replace_by_garbage, delete_the_folder)),
+        (remove, True),
+    ],
+    ids=lambda given: given.__name__ if callable(given) else "with a wrong configuration" if given else "",
 )
-@pytest.mark.parametrize("is_config_broken", [False, True], ids=["", "and the configuration is wrong meanwhile"])
 def test_a_store_that_goes_away_is_noticed_told_and_nothing_is_told_twice_unmarked(
     tmp_path: Path,
     server: ScriptedImap,

@@ -29,6 +29,7 @@ from mailwatch.folders import MailIdentity, Seen
 from mailwatch.migrations import SCHEMA_VERSION
 from mailwatch.notice import Kind, Notice, Route
 from mailwatch.outbox import OutboxEntry
+from mailwatch.report import Gather
 from mailwatch.request import Action, Rules, State
 from mailwatch.services import Cause, Outcome, Result
 from mailwatch.store import Reading, Recorded, Store
@@ -887,6 +888,87 @@ def test_one_run_at_a_time_holds_the_lock(tmp_path: Path) -> None:
     assert fault.value.fault.key == "store.locked"
     first.release()
     RunLock(tmp_path).release()
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_lock_that_was_deleted_is_kept_and_taken_again(tmp_path: Path, what: str) -> None:
+    """Planted faults: the lock is on the file alone; `keep` does nothing: red each."""
+    folder = tmp_path / "state"
+    lock = RunLock(folder)
+    if what == "file":
+        (folder / LOCK_NAME).unlink()
+        with pytest.raises(PassingError):
+            RunLock(folder)
+        assert database.is_locked(folder)
+    else:
+        (folder / LOCK_NAME).unlink()
+        folder.rmdir()
+        assert not database.is_locked(folder)
+    lock.keep()
+    assert (folder / LOCK_NAME).exists()
+    with pytest.raises(PassingError):
+        RunLock(folder)
+    lock.release()
+    assert not database.is_locked(folder)
+    RunLock(folder).release()
+
+
+def test_a_lock_that_another_took_meanwhile_is_not_ours(tmp_path: Path) -> None:
+    """Planted fault: `keep` goes on with the folder that is gone: red."""
+    first = RunLock(tmp_path / "state")
+    (tmp_path / "state").rename(tmp_path / "away")
+    second = RunLock(tmp_path / "state")
+    with pytest.raises(PassingError) as fault:
+        first.keep()
+    assert fault.value.fault.key == "store.locked"
+    first.release()
+    second.release()
+
+
+def test_who_has_a_file_open_that_is_not_in_its_place_reads_and_writes_nothing(tmp_path: Path) -> None:
+    """Nor is another opened, or made, where a certain one is wanted. Planted faults: only writes are looked at; `open`
+    makes what is not there: red each."""
+    with closing(Store.open(tmp_path)) as store:
+        file = database.file_id(tmp_path)
+        record(store, notice())
+        (tmp_path / FILE_NAME).rename(tmp_path / "away")
+        for is_another in (False, True):
+            if is_another:
+                (tmp_path / FILE_NAME).write_bytes((tmp_path / "away").read_bytes())
+            for call in (store.requests, store.check_writable, lambda: Store.open(tmp_path, file)):
+                with pytest.raises(StoreError) as fault:
+                    call()
+                assert fault.value.fault.key == "store.replaced"
+            assert (tmp_path / FILE_NAME).exists() == is_another
+        (tmp_path / "away").rename(tmp_path / FILE_NAME)
+        assert len(store.requests()) == 1
+
+
+def test_a_store_that_stands_in_for_a_later_one_marks_all_that_may_have_been_told(store: Store) -> None:
+    """Of what it owes, what it holds for a digest and what it does not know. Planted faults: what is owed stays as it
+    is; what is held; the next search tells singly: red each."""
+    digests = [("slack", frozenset({"request", "fault", "digest"})), ("plain", frozenset({"request"}))]
+    store.folders.start("shop", "INBOX", 7, 0, "idle")
+    store.folders.good_search("shop", "INBOX", NOON)
+    store.record(reading(notice()), RULES, [("plain", frozenset({"request"}))], NOON)
+    held = Gather("outage", "shop", "INBOX")
+    store.record(reading(notice(mails.order_id(5))), RULES, digests[:1], NOON, gather=held)
+    store.rebuilt("the file was replaced", digests, NOON)
+    state = store.folders.state("shop", "INBOX")
+    assert state is not None
+    assert state.last_good_search is None
+    gather = Gather("rebuilt", "shop", "INBOX")
+    store.record(reading(notice(mails.order_id(6))), RULES, digests, NOON, gather=gather)
+    store.reports.tell_gathered("shop", "INBOX", digests, NOON)
+    marked = {}
+    for name in ("slack", "plain"):
+        while entry := store.outbox.due(name, NOON):
+            marked[name, type(entry.told).__name__, getattr(entry.told, "order_id", None)] = entry.told.may_be_repeat
+            store.outbox.begin_attempt(entry, NOON)
+            store.outbox.settle(entry, NOON)
+    assert marked.pop(("slack", "FaultNews", None)) is False
+    assert len(marked) == 3
+    assert set(marked.values()) == {True}
 
 
 NOBODY = 65534
