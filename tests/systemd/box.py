@@ -3,9 +3,10 @@
 Install, alert, kill -9, hangs and the watchdog, a start without network, SIGHUP, secrets, the seller's own shell, clean
 stops, uninstall. Each line is a claim that was tried; the figures are at the end.
 
-Needs: root, Dovecot, hatchling (`requirements/build.txt`), and $MAILWATCH_TESTBEDS, a folder with `systemd-box` (a real
-Debian systemd as PID 1 in namespaces, over mmdebstrap). Without it nothing is tried, and that is said. CI has no root,
-so no test depends on this. About four minutes.
+Needs: root, Dovecot, hatchling and pip (`requirements/build.txt`), and $MAILWATCH_TESTBEDS, a folder with `systemd-box`
+(a real Debian systemd as PID 1 in namespaces, over mmdebstrap). Without it nothing is tried, and that is said. CI has no
+such box, so no test depends on this. About four minutes. Debian 12's systemd (252), or with BOX_SUITE=trixie Debian 13's
+(257).
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,9 +33,9 @@ import mails  # noqa: E402
 from beds.dovecot import Dovecot, available  # noqa: E402
 from beds.recorder import Recorder  # noqa: E402
 
-from mailwatch.service import program  # noqa: E402
-
 BOX = "systemd-box"
+SUITE = os.environ.get("BOX_SUITE", "bookworm")
+PYTHON = {"bookworm": "3.11", "trixie": "3.13"}[SUITE]
 DROP_IN = "/etc/systemd/system/mailwatch.service.d/try.conf"
 HANGS = [
     *[(library, "sleeps") for library in ("imapclient", "mail-parser", "bs4")],
@@ -146,17 +146,17 @@ def seconds_between(log: str, one: str, other: str) -> float:
 
 
 def site_packages(folder: Path) -> None:
-    """What `pip install mailwatch` would put into a venv, from the packages that are installed here."""
+    """Lay out what `pip install mailwatch` would put into a venv of the box's Python."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "wheel")],
         cwd=ROOT, check=True, capture_output=True,
     )  # fmt: skip
     with zipfile.ZipFile(next((folder / "wheel").glob("*.whl"))) as wheel:
         wheel.extractall(folder / "site")
-    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    for wanted in asked:
-        for part in program.distributions(re.split("[<>=]", wanted)[0]):
-            program._copy_part(part, folder / "site")
+    locked = ROOT / "requirements" / "run.txt"
+    box_python = ("--only-binary", ":all:", "--python-version", PYTHON, "--implementation", "cp")
+    pip = (sys.executable, "-m", "pip", "install", "-q", "--target", str(folder / "site"))
+    subprocess.run([*pip, *box_python, "--require-hashes", "-r", str(locked)], check=True)
     wheel_record = next((folder / "site").glob("mailwatch-*.dist-info"))
     assert (wheel_record / "RECORD").exists()
 
@@ -193,7 +193,7 @@ def seller(box: Box, port: int, recorder: Recorder) -> None:
     """A user with an own venv and a configuration, as README describes it."""
     box.shell(
         "useradd -m -s /bin/bash seller && mkdir -p /home/seller/.config/mailwatch && cd /home/seller"
-        " && python3 -m venv --without-pip mailwatch && cp -r /srv/site/. mailwatch/lib/python3.11/site-packages/"
+        f" && python3 -m venv --without-pip mailwatch && cp -r /srv/site/. mailwatch/lib/python{PYTHON}/site-packages/"
         " && chmod 700 /home/seller"
     )
     box.put(OWN, "#!/home/seller/mailwatch/bin/python\nfrom mailwatch.cli import main\nmain()\n", "755")
