@@ -42,10 +42,12 @@ from mailwatch import schedule
 from mailwatch import status as status_command
 from mailwatch.config import audience
 from mailwatch.database import RunLock
+from mailwatch.fares import ChannelState
 from mailwatch.notice import Kind
 from mailwatch.services import Outcome
 from mailwatch.texts import Text
 from mailwatch.trust import Trust
+from mailwatch.watch import oversight
 
 pytestmark = pytest.mark.long
 
@@ -442,15 +444,20 @@ def test_an_alert_that_is_never_tried_goes_to_the_stand_in(start: Start) -> None
     assert phones.orders("sms") == [ONE]
 
 
-@pytest.mark.parametrize("outcome", [status(401), status(429, 3600.0)], ids=["refused", "told to wait"])
-def test_who_waits_because_it_was_told_to_does_not_sleep(start: Start, outcome: Outcome) -> None:
+@pytest.mark.parametrize(("wait_minutes", "is_asleep"), [(40, False), (-5, False), (-20, True)])
+def test_who_waits_because_it_was_told_to_does_not_sleep(wait_minutes: int, is_asleep: bool) -> None:
     """What is queued behind is not tried for an hour. Planted fault: `left_to_wait` is not looked at: red."""
-    run, phones = start(channel("slack"), channel("other"))
-    phones.plans["slack"] = outcome
-    for order in ORDERS[:3]:
-        run.record(order)
-    run.go_on(hours=5, pace=15)
-    assert not [each for each in phones.accepted("other") if "never tried" in each.text.body]
+    before = {minutes: NOON - timedelta(minutes=minutes) for minutes in (30, 60)}
+    state = ChannelState(
+        "slack",
+        trying_since=before[60],
+        failed_at=before[30],
+        not_before=NOON + timedelta(minutes=wait_minutes),
+        owed=2,
+        oldest_owed=before[60],
+        oldest_untried=before[60],
+    )
+    assert oversight._is_asleep(state, NOON) == is_asleep
 
 
 def test_who_is_slow_with_a_long_queue_does_not_sleep(start: Start) -> None:
