@@ -4,9 +4,9 @@ Install, alert, kill -9, hangs and the watchdog, a start without network, SIGHUP
 stops, uninstall. Each line is a claim that was tried; the figures are at the end.
 
 Needs: root, Dovecot, hatchling and pip (`requirements/build.txt`), and $MAILWATCH_TESTBEDS, a folder with `systemd-box`
-(a real Debian systemd as PID 1 in namespaces, over mmdebstrap). Without it nothing is tried, and that is said. CI has no
-such box, so no test depends on this. About four minutes. Debian 12's systemd (252), or with BOX_SUITE=trixie Debian 13's
-(257).
+(a real Debian systemd as PID 1 in namespaces, over mmdebstrap). Without it nothing is tried, and that is said. CI has
+no such box, so no test depends on this. About four minutes. Debian 12's systemd (252), or with BOX_SUITE=trixie Debian
+13's (257).
 """
 
 from __future__ import annotations
