@@ -146,8 +146,8 @@ def test_a_run_that_was_stopped_and_continued_goes_on_and_tells_what_came_meanwh
 ) -> None:
     """Ten times, for what an interrupted `sigtimedwait` returned was any number: SIGHUP and SIGTERM among them.
 
-    Planted faults: `sigtimedwait` again, and whatever it returns counts: "stopped reason=signal" at the first; only
-    numbers of our signals count: it reloads though nobody sent SIGHUP. Red each.
+    Planted fault: `sigtimedwait` again, and whatever it returns counts: "stopped reason=signal", red. Counting only our
+    own numbers is not seen here: whether one of them comes out is chance.
     """
     with running(tmp_path, server, recorder) as process:
         for _ in range(9):
