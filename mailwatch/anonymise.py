@@ -66,7 +66,7 @@ class _Replaced:
         self._key = secrets.token_bytes(16)
         origin = sender.classify(parsed.display_name, parsed.address)
         self.is_buyer = origin.sender is Sender.BUYER
-        own = wish.own_words(parsed.plain, parsed.html.quoted, parsed.html.text, templates)
+        own = wish.own_words(parsed.plain, parsed.html, templates)
         lines = zip(own.words.split("\n"), _masked(own.words).split("\n"), strict=True) if self.is_buyer else ()
         display = "" if origin.is_amazon and not self.is_buyer else parsed.display_name
         self._names = persons.names(display, (parsed.plain, parsed.html.text))

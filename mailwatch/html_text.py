@@ -6,12 +6,14 @@ lxml, never html.parser: 180 KB of `<a href="` cost html.parser 36.7 s and lxml 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bs4 import BeautifulSoup
 from bs4.element import CData, NavigableString, PageElement, Tag
 
 LIMIT = 512 * 1024
+_MOST_QUOTED = 50
 
 _SILENT = {"style", "script", "head", "title", "template", "noscript"}
 _BLOCK = {
@@ -30,12 +32,14 @@ class HtmlText:
     """What an HTML part says.
 
     `text`: one line a block, table cells apart by a tab. `quoted`: the text of each `<pre … -o-pre-wrap …>`, where
-    Amazon puts the buyer's own words. `links`: the href of every link.
+    Amazon puts the buyer's own words, one inside another only once. `frame`: the text without them. `links`: the href
+    of every link.
     """
 
     text: str = ""
     quoted: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    frame: str = ""
 
 
 def read(html: str) -> HtmlText:
@@ -44,11 +48,32 @@ def read(html: str) -> HtmlText:
     # The opening tag keeps bs4 from guessing that a text without tags is a file name, or that `<?xml` asks for XML.
     soup = BeautifulSoup("<html>" + html, "lxml")
     links = tuple(str(a["href"]) for a in soup.find_all("a", href=True, limit=500))
-    quoted = tuple(_text_of(pre) for pre in soup.find_all("pre", limit=50) if "-o-pre-wrap" in str(pre.get("style")))
-    text = _text_of(soup)
+    pieces = list(_pieces(soup))
+    text = _lines("".join(piece for piece, _ in pieces))
+    quoted = _quoted(pieces)
+    frame = _lines("".join(piece for piece, block in pieces if block is None))
     if _swallows_text(html):
-        text = f"{text}\n{_lines(_SPACES.sub(' ', _TAG.sub(' ', html)))}"
-    return HtmlText(text, quoted, links)
+        raw = _lines(_SPACES.sub(" ", _TAG.sub(" ", html)))
+        text, frame = f"{text}\n{raw}", f"{frame}\n{_without(raw, quoted)}"
+    return HtmlText(text, quoted, links, frame)
+
+
+def _quoted(pieces: list[tuple[str, Tag | None]]) -> tuple[str, ...]:
+    """The text of each of the first `_MOST_QUOTED` blocks; what the others hold is in the last."""
+    blocks: dict[int, list[str]] = {}
+    for piece, block in pieces:
+        if block is not None:
+            blocks.setdefault(id(block), []).append(piece)
+    texts = [_lines("".join(block)) for block in blocks.values()]
+    rest = texts[_MOST_QUOTED - 1 :]
+    return (*texts[: _MOST_QUOTED - 1], *(["\n".join(rest)] if rest else []))
+
+
+def _without(raw: str, quoted: tuple[str, ...]) -> str:
+    """The text of a page that lxml misreads, without those quoted blocks that stand in it as they are."""
+    for each in filter(None, quoted):
+        raw = raw.replace(each, "\n")
+    return raw
 
 
 def _swallows_text(html: str) -> bool:
@@ -56,19 +81,27 @@ def _swallows_text(html: str) -> bool:
     return html.rfind("<!--") > html.rfind("-->") or _UNCLOSED_QUOTE.search(html) is not None
 
 
-def _text_of(root: Tag) -> str:
-    """Walk without recursion: hostile HTML nests 20,000 deep."""
-    pieces: list[str] = []
-    stack: list[tuple[PageElement | str, bool]] = [(root, False)]
+def _pieces(root: Tag) -> Iterator[tuple[str, Tag | None]]:
+    """Yield the pieces of text in order, each with the outermost quoted block it stands in.
+
+    Without recursion: hostile HTML nests 20,000 deep. Each piece comes once: blocks inside blocks held a text 50 times.
+    """
+    stack: list[tuple[PageElement | str, bool, Tag | None]] = [(root, False, None)]
     while stack:
-        node, is_preformatted = stack.pop()
+        node, is_preformatted, block = stack.pop()
         if isinstance(node, Tag):
-            stack.extend(_inside(node, is_preformatted))
+            inside = block or (node if _is_quoted(node) else None)
+            if inside is not block:
+                yield "\n", None
+            stack.extend((each, preformatted, inside) for each, preformatted in _inside(node, is_preformatted))
         elif type(node) in {NavigableString, CData}:
-            pieces.append(str(node) if is_preformatted else _SPACES.sub(" ", str(node)))
+            yield (str(node) if is_preformatted else _SPACES.sub(" ", str(node))), block
         elif type(node) is str:
-            pieces.append(node)
-    return _lines("".join(pieces))
+            yield node, block
+
+
+def _is_quoted(tag: Tag) -> bool:
+    return tag.name == "pre" and "-o-pre-wrap" in str(tag.get("style"))
 
 
 def _lines(text: str) -> str:

@@ -223,6 +223,7 @@ def _join(pages: list[html_text.HtmlText]) -> html_text.HtmlText:
         _clean("\n".join(page.text for page in pages)),
         tuple(_clean(quoted) for page in pages for quoted in page.quoted),
         tuple(link for page in pages for link in page.links),
+        _clean("\n".join(page.frame for page in pages)),
     )
 
 

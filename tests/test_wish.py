@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailwatch.amazon import template, wish, words
+from mailwatch.html_text import HtmlText
 
 SHIPPED = template.shipped()
 BEGIN, END = "------------- メッセージはここから -------------", "------------- メッセージはここまで -------------"
 
 
-def own(plain: str, quoted: tuple[str, ...] = (), html: str = "") -> wish.OwnWords:
-    return wish.own_words(plain, quoted, html, SHIPPED)
+def own(plain: str, quoted: tuple[str, ...] = (), html: str = "", frame: str = "") -> wish.OwnWords:
+    return wish.own_words(plain, HtmlText(html, quoted, frame=frame), SHIPPED)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_a_buyer_can_not_put_words_into_amazons_frame_by_writing_delimiters() ->
 
 
 def test_the_pre_block_is_the_buyers_where_there_are_no_delimiters() -> None:
-    found = own("", ("やめます",), "Amazonより\nやめます\n規約")
+    found = own("", ("やめます",), "Amazonより\nやめます\n規約", "Amazonより\n規約")
     assert (found.words, found.certain) == ("やめます", True)
     assert "やめます" not in found.frame
 
@@ -403,7 +404,7 @@ def test_delimiters_in_the_plain_text_come_before_those_of_the_html_and_before_t
     html = f"frame\n{BEGIN}\nfrom html\n{END}"
     assert own(f"{BEGIN}\nfrom plain\n{END}", ("pre",), html).words == "from plain"
     assert own("plain", ("pre",), html) == wish.OwnWords("from html", "frame", certain=True)
-    assert own("plain", ("one", "two"), "a one b two c") == wish.OwnWords("one\ntwo", "a \n b \n c", certain=True)
+    assert own("plain", ("one", "two"), "a\none\ntwo", "a") == wish.OwnWords("one\ntwo", "a", certain=True)
     assert own("plain", (), "html") == wish.OwnWords("plain", "", certain=False)
     assert own("", (), "html") == wish.OwnWords("html", "", certain=False)
 

@@ -82,7 +82,7 @@ def split(message: Message, origin: From, templates: Templates) -> Parts:
     text = message.text
     own = wish.OwnWords("", text, certain=True)
     if origin.sender is Sender.BUYER:
-        own = wish.own_words(message.plain, message.html.quoted, message.html.text, templates)
+        own = wish.own_words(message.plain, message.html, templates)
         if not own.certain:
             own = replace(own, frame=_head_of_relay(text))
     frame, items = _take_items(order_id.fold(own.frame))

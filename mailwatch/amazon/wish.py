@@ -13,10 +13,13 @@ from functools import cache
 from mailwatch import toml
 from mailwatch.amazon import words
 from mailwatch.amazon.template import Templates
+from mailwatch.html_text import HtmlText
 
 _EXCERPT = 60
 # No reply header is longer; and a text of header lines only must not be read over and over.
 _LONGEST_HEADER = 12
+# A sentence with a date in it may be of any length; a line that heads a quote is not.
+_LONGEST_DATE_LINE = 300
 _SENTENCE_END = re.compile("[。.!?]")
 _DASHES = "-‐―─━=_"
 _BEFORE_RULE = re.compile(r"[\s>]*")
@@ -64,20 +67,17 @@ def _rules() -> _Rules:
     return _Rules(**{key: re.compile("|".join(f"(?:{each})" for each in data[key])) for key in data})
 
 
-def own_words(plain: str, quoted: tuple[str, ...], html: str, templates: Templates) -> OwnWords:
-    """Take the buyer's own words out of a relayed message.
+def own_words(plain: str, html: HtmlText, templates: Templates) -> OwnWords:
+    """Take the buyer's own words out of a relayed message, of its plain text and its page.
 
     From between the delimiter lines of the plain text, else from the `<pre>` blocks, else the whole text (not certain).
     """
-    framed = _between_delimiters(plain, templates) or _between_delimiters(html, templates)
+    framed = _between_delimiters(plain, templates) or _between_delimiters(html.text, templates)
     if framed:
         return OwnWords(_cut(framed[0]), framed[1], certain=True)
-    if quoted:
-        frame = html
-        for each in quoted:
-            frame = frame.replace(each, "\n")
-        return OwnWords(_cut("\n".join(quoted)), frame, certain=True)
-    return OwnWords(_cut(plain or html), "", certain=False)
+    if html.quoted:
+        return OwnWords(_cut("\n".join(html.quoted)), html.frame, certain=True)
+    return OwnWords(_cut(plain or html.text), "", certain=False)
 
 
 def asks(text: str) -> str | None:
@@ -111,11 +111,13 @@ def _between_delimiters(text: str, templates: Templates) -> tuple[str, str] | No
     outside: list[str] = []
     opened = is_inside = False
     lines = [(line, _delimiter(line)) for line in text.split("\n")]
-    has_end = any(label and _is_one_of(label, templates.message_ends) for _, label in lines)
+    begins = frozenset(map(words.compact, templates.message_begins))
+    ends = frozenset(map(words.compact, templates.message_ends))
+    has_end = any(label in ends for _, label in lines)
     for line, label in lines:
-        if label is not None and not is_inside and _is_one_of(label, templates.message_begins):
+        if not is_inside and label in begins:
             opened = is_inside = True
-        elif label is not None and is_inside and (_is_one_of(label, templates.message_ends) or not (label or has_end)):
+        elif label is not None and is_inside and (label in ends or not (label or has_end)):
             is_inside = False
         else:
             (inside if is_inside else outside).append(line)
@@ -135,10 +137,6 @@ def _delimiter(line: str) -> str | None:
     if not inner:
         return "" if left >= 6 else None
     return words.compact(label) if left >= 3 and right >= 3 else None
-
-
-def _is_one_of(label: str, texts: tuple[str, ...]) -> bool:
-    return any(words.compact(text) == label for text in texts)
 
 
 def _cut(text: str) -> str:
@@ -174,8 +172,8 @@ def _reply_header(lines: list[str]) -> int:
 
 
 def _is_date_header(lines: list[str]) -> bool:
-    line = lines[0]
-    if not _DATE_LINE.match(line):
+    line = lines[0].strip()
+    if len(line) > _LONGEST_DATE_LINE or not _DATE_LINE.match(line):
         return False
     return not _SAYS_MORE.search(line) or _WHO_WROTE.search(line) is not None or _marks_its_quote(lines[1:])
 
