@@ -9,7 +9,6 @@ makes a form.
 
 from __future__ import annotations
 
-import email
 import email.policy
 import hashlib
 import re
@@ -22,10 +21,11 @@ from mailwatch.amazon import sender, wish, words
 from mailwatch.amazon.sender import Sender
 from mailwatch.amazon.template import Templates
 from mailwatch.charset import decode
-from mailwatch.message import LIMIT_MAIL, Message, header_block, header_fields, parse
+from mailwatch.message import LIMIT_MAIL, Message, header_block, header_fields, parse, part_tree
 
 _KEPT = ("from", "subject", "date", "mime-version", "content-type", "content-transfer-encoding")
-_ADDRESS = re.compile(r"[0-9A-Za-z._%+-]+@[0-9A-Za-z.-]+\.[A-Za-z]{2,}")
+# Bounded (RFC 5321 section 4.5.3.1: 64 and 255 octets), for each letter of a long word may begin one.
+_ADDRESS = re.compile(r"[0-9A-Za-z._%+-]{1,128}@[0-9A-Za-z.-]{1,255}\.[A-Za-z]{2,}")
 _LINK = re.compile(r"(https?://[0-9A-Za-z.-]+)(/[^\s\"'<>]*)")
 _DIGITS = re.compile("[0-9\uff10-\uff19]+")
 _TOKEN = re.compile(r"(?<![0-9A-Za-z_-])[0-9A-Za-z_-]{8,200}(?![0-9A-Za-z_-])")
@@ -37,6 +37,8 @@ _NAME = re.compile(
 _FUNCTIONAL = re.compile(r"^[a-z][a-z-]{2,40}$")
 _OF_A_PART = {"content-type", "content-transfer-encoding", "content-disposition"}
 _LONGEST_SEARCH = 5000
+# Each is looked for in the whole text; a mail in which the buyer wrote more is no form, and keeps no letter.
+_MOST_LINES = 2000
 _LETTER = re.compile(r"[^\W\d_]")
 # Of HTML's references those by number are letters too, those by name (&nbsp;) are layout.
 _LETTER_OR_DIGIT = re.compile(r"(&[A-Za-z]{2,8};)|&#\w{1,8};|[^\W_]")
@@ -46,7 +48,7 @@ def copy(mail: bytes, templates: Templates) -> bytes:
     """The anonymised mail, with a header that says so."""
     mail = mail[:LIMIT_MAIL]
     replaced = _Replaced(parse(mail), templates)
-    tree = email.message_from_bytes(mail, policy=email.policy.compat32)
+    tree = part_tree(mail)
     for part in tree.walk():
         _strip(part)
         if part.is_multipart():
@@ -70,11 +72,13 @@ class _Replaced:
         lines = zip(own.words.split("\n"), _masked(own.words).split("\n"), strict=True) if self.is_buyer else ()
         display = "" if origin.is_amazon and not self.is_buyer else parsed.display_name
         self._names = persons.names(display, (parsed.plain, parsed.html.text))
-        self._own = [(line.strip(), masked.strip()) for line, masked in lines if line.strip()]
+        self._own = {line.strip(): masked.strip() for line, masked in lines if line.strip()}
 
     def text(self, text: str) -> str:
         """The text with everything that names somebody replaced."""
-        for line, masked in self._own:
+        if len(self._own) > _MOST_LINES:
+            return _LETTER_OR_DIGIT.sub(_circle, text)
+        for line, masked in self._own.items():
             text = text.replace(line, masked)
         text = _without_values(text)
         if self._names:

@@ -33,6 +33,8 @@ _CODECS = {
 # ESC sequences of RFC 1468, RFC 1554 and JIS X 0201 as Windows writes them (CP50220/50221), and SO/SI (CP50222).
 _ESCAPE = re.compile(rb"\x1b\$[@B]|\x1b\$\([DOPQ]|\x1b\([BJIH]|\x0e|\x0f|\r?\n")
 _HAS_ESCAPE = re.compile(rb"\x1b(?:\$[@B]|\$\(D|\([BJI])")
+# Of runs of bytes that ISO-2022-JP has no place for; a mail has them by the line, a hostile one by the byte.
+_MOST_GUESSES = 2000
 _NOT_SJIS = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
 _LATIN = {"cp1252", "iso8859-15", "iso8859-2", "cp1250", "cp1254"}
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
@@ -133,8 +135,11 @@ def _decode_jis(data: bytes) -> Decoded:
 def _jis_pieces(data: bytes) -> Iterator[str]:
     """The text between the escape sequences, each run by its own character set (RFC 1468)."""
     mode, at = b"\x1b(B", 0
+    guesses = 0
     for found in _ESCAPE.finditer(data):
-        yield _jis_run(mode, data[at : found.start()])
+        run = data[at : found.start()]
+        guesses += not run.isascii()
+        yield _jis_run(mode, run, may_guess=guesses <= _MOST_GUESSES)
         at = found.end()
         if found.group().endswith(b"\n"):
             # RFC 1468: every line ends in ASCII; a lost ESC ( B must not swallow the next line.
@@ -142,10 +147,10 @@ def _jis_pieces(data: bytes) -> Iterator[str]:
             yield "\n"
         else:
             mode = found.group()
-    yield _jis_run(mode, data[at:])
+    yield _jis_run(mode, data[at:], may_guess=guesses <= _MOST_GUESSES)
 
 
-def _jis_run(mode: bytes, run: bytes) -> str:
+def _jis_run(mode: bytes, run: bytes, *, may_guess: bool) -> str:
     if not run:
         return ""
     if mode in {b"\x1b$@", b"\x1b$B"}:
@@ -154,7 +159,7 @@ def _jis_run(mode: bytes, run: bytes) -> str:
         return (b"\x1b$(D" + run).decode("iso2022_jp_1", "replace")
     if mode in {b"\x1b(I", b"\x0e"}:
         return bytes(byte | 0x80 for byte in run).decode(_SJIS, "replace")
-    return run.decode("ascii") if run.isascii() else _guess(run).text
+    return _guess(run).text if may_guess and not run.isascii() else run.decode("utf-8", "replace")
 
 
 def _jis_pair(row: int, cell: int) -> str:

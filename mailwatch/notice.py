@@ -174,7 +174,7 @@ def _matches(message: Message, origin: From, parts: Parts, templates: Templates)
     For these what is no word of this order is cut out: a rate, what would happen, what is still to be done; and where
     the mail then reads as a request and as cancelled, what is only the cause of it.
     """
-    lines = "\x1e".join(words.compact(line) for line in parts.frame.split("\n"))
+    lines = words.compact_lines(parts.frame, "\x1e")
     subject = words.compact(message.subject)
     if own := template.match_own(templates, _signals(message, origin, parts, subject, lines)):
         return own

@@ -18,7 +18,7 @@ _WHERE = (
     r"|(?:tele)?phone(?:[ ](?:number|no\.?))?|tel\.?|mobile|zip(?:[ ]code)?|post(?:al)?[ ]?code|city"
 )
 _LABEL = re.compile(
-    rf"\s*[・■●◆▼*【\[-]?\s*(?:(?P<who>{_WHO})|{_WHERE})\s*(?:[（(][^()（）]{{0,20}}[)）])?[】\]]?\s*"
+    rf"\s{{0,50}}[・■●◆▼*【\[-]?\s{{0,10}}(?:(?P<who>{_WHO})|{_WHERE})\s{{0,50}}(?:[（(][^()（）]{{0,20}}[)）])?[】\]]?\s{{0,50}}"
     r"(?:[:：]|(?<=〒)|(?P<end>$))",
     re.IGNORECASE,
 )
@@ -94,7 +94,7 @@ def names(display: str, texts: Iterable[str]) -> re.Pattern[str] | None:
     """
     shown = display[:_LONGEST_LINE]
     found = [_SUFFIX.sub("", shown.rpartition("<")[0] or shown).strip(" \t\"'")]
-    found += [text[value.start : value.end] for text in texts for value in values(text) if value.is_name][:_MOST_NAMES]
+    found += [text[value.start : value.end].strip() for text in texts for value in values(text) if value.is_name][:_MOST_NAMES]
     patterns = dict.fromkeys(pattern for name in found if _is_name(name) for pattern in _spellings(name))
     return re.compile("|".join(sorted(patterns, key=len, reverse=True)), re.IGNORECASE) if patterns else None
 

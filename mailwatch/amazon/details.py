@@ -27,31 +27,35 @@ _OTHER_ORDER = re.compile(rf"(?:{_OTHERS})(?:の|する|した)?[\s:：]*$", re.
 _OTHER_BEFORE = re.compile(rf"(?:{_OTHERS})[^。\n]{{0,15}}$")
 _OTHER_BEHIND = re.compile(r"^[^。\n]{0,8}?(?:と?は(?:別|異な)|ではな|ではあり|は(?:出荷済|発送済|対象外))")
 _HEAD_MARK = re.compile(r"\n[ \t]*#[ \t]*$")
-_LIST_MARKS = re.compile(r"[\s,、，・;/と及びand]{1,12}")
+_LIST_MARKS = re.compile(r"[\s,、，・;/と及びand]+")
 _URL = re.compile(r"https?://[^\s<>\"']{1,300}")
 _ORDER_LINK = re.compile(r"^https?://([0-9a-z.-]+)/.*?([0-9]{3}-[0-9]{7}-[0-9]{7})(?![0-9-])", re.IGNORECASE)
 
-_RELAY_ITEM = re.compile(r"^\s*(\d{1,4})\s*/\s*(\S.*?)\s*\[\s*asin\s*[:：]\s*([0-9a-z]{10})\s*\]\s*$", re.IGNORECASE)
-_ITEM_LABELS = {
-    "title": r"商品名|商品|品名|item|product|title|artículo|producto",
-    "asin": r"asin",
-    "sku": r"sku|出品者sku|merchant\s*sku|seller\s*sku",
-    "quantity": r"数量|個数|quantity|qty|cantidad",
-}
-REASON = (
-    r"キャンセルの?理由|理由|cancel(?:l)?ation\s+reason|reason(?:\s+for\s+cancel(?:l)?ation)?|cancel\s+reason"
-    r"|motivo(?:\s+de\s+cancelación)?"
+_RELAY_ITEM = re.compile(r"(\d{1,4})\s*/\s*(\S.*)")
+# For a line without blanks in front: two runs of blanks side by side are tried in every division between them.
+_ITEM_LABEL = re.compile(
+    r"[・■●◆*-]?\s*(?:(?P<title>商品名|商品|品名|item|product|title|artículo|producto)|(?P<asin>asin)"
+    r"|(?P<sku>sku|出品者sku|merchant\s*sku|seller\s*sku)|(?P<quantity>数量|個数|quantity|qty|cantidad))"
+    r"\s*(?:[:：]|\t|$)(?P<value>.*)",
+    re.IGNORECASE,
 )
-ORDER_DATE = r"注文日時?|ご注文日時?|購入日|order\s+date|purchase\s+date|fecha\s+del\s+pedido"
+# The labels of `value`, which are looked for in many lines at once: no `\s`, which goes over the end of a line.
+REASON = (
+    r"キャンセルの?理由|理由|cancel(?:l)?ation[^\S\n]+reason|reason(?:[^\S\n]+for[^\S\n]+cancel(?:l)?ation)?|cancel[^\S\n]+reason"
+    r"|motivo(?:[^\S\n]+de[^\S\n]+cancelación)?"
+)
+ORDER_DATE = r"注文日時?|ご注文日時?|購入日|order[^\S\n]+date|purchase[^\S\n]+date|fecha[^\S\n]+del[^\S\n]+pedido"
 SHIP_BY = (
-    r"出荷予定日|出荷期限|発送期限|発送予定日|ship[\s-]*by(?:\s+date)?|ship\s+date|dispatch\s+by"
-    r"|fecha\s+límite\s+de\s+envío"
+    r"出荷予定日|出荷期限|発送期限|発送予定日|ship(?:-|[^\S\n])*by(?:[^\S\n]+date)?|ship[^\S\n]+date|dispatch[^\S\n]+by"
+    r"|fecha[^\S\n]+límite[^\S\n]+de[^\S\n]+envío"
 )
 _ASIN = re.compile(r"^[0-9A-Z]{10}$")
 _ASIN_BESIDE = re.compile(r"\[\s*asin\s*[:：]\s*([0-9a-z]{10})\s*\]\s*$", re.IGNORECASE)
 _LIMIT_VALUE = 300
 _LIMIT_LINE = 2000
 _LIMIT_ITEMS = 50
+_LIMIT_MARKS = 12
+_LIMIT_INDENT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,8 @@ def _others(parts: Parts, whole: str, orders: tuple[str, ...]) -> tuple[str, ...
     """The IDs that the mail only mentions."""
     mentioned = [*order_id.find(order_id.fold(parts.subject)), *order_id.find(whole)]
     everything = dict.fromkeys([*(found.order_id for found in mentioned), *_linked(parts.links)])
-    return tuple(each for each in everything if each not in orders)
+    told = frozenset(orders)
+    return tuple(each for each in everything if each not in told)
 
 
 def _unlabelled(text: str, found: list[Found]) -> tuple[str, ...]:
@@ -142,15 +147,23 @@ def _labelled_ones(text: str, found: list[Found]) -> list[Found]:
     """
     labelled: list[Found] = []
     for each in found:
-        in_list = labelled and _LIST_MARKS.fullmatch(text[labelled[-1].end : each.start])
-        in_column = labelled and all(_opens_its_line(text, one) for one in (labelled[-1], each))
-        if _is_labelled(text, each) or ((in_list or in_column) and not _is_other(text, each)):
+        last = labelled[-1] if labelled else None
+        if _is_labelled(text, each) or (last and _goes_on(text, last, each) and not _is_other(text, each)):
             labelled.append(each)
     return labelled
 
 
+def _goes_on(text: str, last: Found, found: Found) -> bool:
+    """Whether an ID follows a labelled one in the same list or in the same column."""
+    is_near = 0 < found.start - last.end <= _LIMIT_MARKS
+    in_list = is_near and _LIST_MARKS.fullmatch(text, last.end, found.start) is not None
+    return in_list or (_opens_its_line(text, last) and _opens_its_line(text, found))
+
+
 def _opens_its_line(text: str, found: Found) -> bool:
-    return not text[text.rfind("\n", 0, found.start) + 1 : found.start].strip()
+    """Whether only blanks stand before an ID in its line; not more of them than any table has."""
+    _, line_end, before = text[max(0, found.start - _LIMIT_INDENT) : found.start].rpartition("\n")
+    return not before.strip() and (bool(line_end) or found.start <= _LIMIT_INDENT)
 
 
 def _is_labelled(text: str, found: Found) -> bool:
@@ -170,7 +183,7 @@ def _head_of_relay(text: str) -> str:
     """Where the buyer's words could not be told from Amazon's: only `# <id>:` and item lines are surely Amazon's."""
     folded = "\n" + order_id.fold(text)
     heads = [each for each in order_id.find(folded) if _HEAD_MARK.search(folded[max(0, each.start - 20) : each.start])]
-    items = [line for line in folded.split("\n") if _RELAY_ITEM.match(line)]
+    items = [line for line in folded.split("\n") if _relayed(line)]
     return "\n".join([*(f"# {each.order_id}:" for each in heads), *items])
 
 
@@ -182,10 +195,10 @@ def _take_items(text: str) -> tuple[str, tuple[Item, ...]]:
     kept: list[str] = []
     items: list[Item] = []
     current: dict[str, str] = {}
-    lines = [line[:_LIMIT_LINE] for line in text.split("\n")]
+    lines = text.split("\n")
     for at, line in enumerate(lines):
-        if relayed := _RELAY_ITEM.match(line):
-            items.append(_item({"quantity": relayed[1], "title": relayed[2], "asin": relayed[3]}))
+        if relayed := _relayed(line):
+            items.append(relayed)
             continue
         label, value = _labelled(line, lines[at + 1] if at + 1 < len(lines) else "")
         if label is None:
@@ -198,6 +211,19 @@ def _take_items(text: str) -> tuple[str, tuple[Item, ...]]:
     if current:
         items.append(_item(current))
     return "\n".join(kept), _merged(items[:_LIMIT_ITEMS])
+
+
+def _relayed(line: str) -> Item | None:
+    """The item of a line of a relayed message: `1/Kettle [ASIN: B0CANARY01]`.
+
+    In two steps: one pattern with a free text before the bracket took 52 s for a line of 250 KB.
+    """
+    if "[" not in line or not (opening := _RELAY_ITEM.match(line[:_LIMIT_LINE].lstrip())):
+        return None
+    beside = _ASIN_BESIDE.search(opening[2])
+    if beside is None or not beside.start():
+        return None
+    return _item({"quantity": opening[1], "title": opening[2]})
 
 
 def _merged(items: list[Item]) -> tuple[Item, ...]:
@@ -221,11 +247,12 @@ def _same(one: Item, other: Item) -> bool:
 
 def _labelled(line: str, following: str) -> tuple[str | None, str]:
     """(which item label opens the line, its value, which may stand in the next line)."""
-    for name, pattern in _ITEM_LABELS.items():
-        if found := re.match(rf"^\s*[・■●◆*-]?\s*(?:{pattern})\s*(?:[:：]\s*|\t\s*|$)(.*)$", line, re.IGNORECASE):
-            value = found[1].strip() or (following.strip() if not _opens_label(following) else "")
-            return name, value[:_LIMIT_VALUE]
-    return None, ""
+    found = _ITEM_LABEL.match(line[:_LIMIT_LINE].lstrip())
+    if found is None:
+        return None, ""
+    name = next(name for name in ("title", "asin", "sku", "quantity") if found[name] is not None)
+    value = found["value"].strip() or (_line(following, 0) if not _opens_label(following) else "")
+    return name, value[:_LIMIT_VALUE]
 
 
 def _opens_label(line: str) -> bool:
@@ -248,10 +275,15 @@ def _item(values: dict[str, str]) -> Item:
 def value(text: str, label: str) -> str | None:
     """The value behind a label at the beginning of a line, or in the line below it."""
     opening = re.compile(
-        rf"[ \t]{{0,20}}[・■●◆*-]?[ \t]{{0,20}}(?:{label})[ \t]{{0,20}}(?:[:：]|\t|$)(.*)", re.IGNORECASE
+        rf"^[ \t]{{0,20}}[・■●◆*-]?[ \t]{{0,20}}(?:{label})[ \t]{{0,20}}(?:[:：]|\t|$)(.*)", re.IGNORECASE | re.MULTILINE
     )
-    lines = [line[:_LIMIT_LINE] for line in text.split("\n")]
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
-        if (found := opening.match(line)) and (said := found[1].strip() or following.strip()):
+    for found in opening.finditer(text):
+        if said := found[1][:_LIMIT_LINE].strip() or _line(text, found.end() + 1):
             return said[:_LIMIT_VALUE]
     return None
+
+
+def _line(text: str, start: int) -> str:
+    """The line that begins at a place, without the blanks around it; '' behind the end."""
+    end = text.find("\n", start)
+    return text[start : end if end >= 0 else None][:_LIMIT_LINE].strip()

@@ -11,11 +11,14 @@ from mailwatch.amazon.order_id import fold
 # NFKC is quadratic in alternating combining marks (40,000 marks took 2.5 s; traps section 2): small pieces only.
 _PIECE = 1000
 _IGNORED = re.compile(r"[\s\u00ad_*~\"'`\u2018\u2019]+")
+_IGNORED_IN_A_LINE = re.compile(r"(?:[^\S\n]|[\u00ad_*~\"'`\u2018\u2019])+")
+# Two Arabic phrases in one character each, which NFKC writes out in 18 and 8 letters.
+_PHRASES = re.compile("[\ufdfa\ufdfb]")
 
 
 def normalise(text: str) -> str:
     """NFKC, case-folded, invisible characters out; blanks and line breaks kept."""
-    folded = fold(text)
+    folded = _PHRASES.sub(" ", fold(text))
     pieces = (folded[at : at + _PIECE] for at in range(0, len(folded), _PIECE))
     return "".join(unicodedata.normalize("NFKC", piece) for piece in pieces).casefold()
 
@@ -23,6 +26,11 @@ def normalise(text: str) -> str:
 def compact(text: str) -> str:
     """`normalise` without any white space: キャンセ ル and a wrapped line are the same word."""
     return _IGNORED.sub("", normalise(text))
+
+
+def compact_lines(text: str, mark: str) -> str:
+    """`compact`, with `mark` where a line ends."""
+    return _IGNORED_IN_A_LINE.sub("", normalise(text)).replace("\n", mark)
 
 
 def near(compacted: str, alternative: str, span: int) -> bool:
