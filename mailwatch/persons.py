@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 _WHO = (
     r"ご?(?:注文|購入|依頼)者(?:様|名|氏名)?|お客様(?:名|氏名)?|(?:ご|お)?(?:氏名|名前|宛名)|(?:お?受取人|宛先)(?:名|氏名)?|フリガナ"
@@ -94,7 +95,8 @@ def names(display: str, texts: Iterable[str]) -> re.Pattern[str] | None:
     """
     shown = display[:_LONGEST_LINE]
     found = [_SUFFIX.sub("", shown.rpartition("<")[0] or shown).strip(" \t\"'")]
-    found += [text[value.start : value.end].strip() for text in texts for value in values(text) if value.is_name][:_MOST_NAMES]
+    behind = (text[value.start : value.end].strip() for text in texts for value in values(text) if value.is_name)
+    found += islice(behind, _MOST_NAMES)
     patterns = dict.fromkeys(pattern for name in found if _is_name(name) for pattern in _spellings(name))
     return re.compile("|".join(sorted(patterns, key=len, reverse=True)), re.IGNORECASE) if patterns else None
 

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import mails
 import pytest
-from beds.dovecot import Dovecot
+from beds.dovecot import SECOND_PASSWORD, SECOND_USER, Dovecot
 from beds.recorder import Recorder
 from beds.tap import Tap
 from beds.wire import wait_until
@@ -282,6 +283,52 @@ def test_a_reload_with_a_stop_right_behind_it_ends_the_run(tmp_path: Path) -> No
                 process.send_signal(signal.SIGHUP)
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(10) == 0
+
+
+BLANKS = b" " * 1990 + b"x\r\n"
+EXPENSIVE = {
+    "27 empty blocks": b"text/html\r\n\r\n" + b"<pre style=-o-pre-wrap></pre>" * 27 + b"x\r\n",
+    "50 empty blocks": b"text/html\r\n\r\n" + b"<pre style=-o-pre-wrap></pre>" * 50 + b"x\r\n",
+    "a line of 250 KB": b"text/plain\r\n\r\n1/x" + b" " * 250_000 + b"y\r\n",
+    "blocks inside blocks": b"text/html\r\n\r\n" + b'<pre style="-o-pre-wrap">\r\n' * 50 + (b"x" * 990 + b"\r\n") * 470,
+    "lines of blanks": b"text/plain\r\n\r\n" + BLANKS * 1220,
+}
+
+
+@pytest.mark.parametrize("name", EXPENSIVE)
+def test_a_mail_made_to_be_expensive_holds_up_neither_the_other_account_nor_what_follows_it(
+    tmp_path: Path, name: str
+) -> None:
+    """Seen red for the 27 blocks and the long line: no alert of the other account in time, and SIGTERM not obeyed."""
+    head = b"From: a <a@marketplace.amazon.co.jp>\r\nX-Mailwatch-Sample: synthetic\r\nContent-Type: "
+    (tmp_path / "second").write_text(SECOND_PASSWORD)
+    (tmp_path / "second").chmod(0o600)
+    with (
+        Dovecot() as server,
+        Recorder() as recorder,
+        watcher(tmp_path, server.port, recorder, merge="0s", start="2022-06-06") as process,
+    ):
+        config, log = tmp_path / "config.toml", tmp_path / "run.log"
+        shop = config.read_text().partition("[[accounts]]")[2].partition("[[channels]]")[0]
+        second = shop.replace('"shop"', '"second"').replace("seller@example.test", SECOND_USER)
+        second = second.replace(f"{tmp_path}/password", f"{tmp_path}/second")
+        config.write_text(f"{config.read_text()}[[accounts]]{second}")
+        wait_until(partial(has_started, log), 20, "the start")
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: log.read_text().count("connected") >= 4, 20, "both accounts watched")
+        server.deliver(head + EXPENSIVE[name])
+        server.deliver(mails.by_notification(REQUESTS[0]), user=SECOND_USER)
+        began = time.monotonic()
+        recorder.wait_for(1, 5, path="/requests")
+        other = time.monotonic() - began
+        server.deliver(mails.by_notification(REQUESTS[1]))
+        wait_until(lambda: recorded(tmp_path) == 3 and owed(tmp_path) == 0, 20, "everything told")
+        same = time.monotonic() - began
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        peak = int(re.search(r"VmHWM:\s*(\d+)", status)[1]) // 1024  # type: ignore[index]
+        print(f"{name}: other account {other:.1f} s, behind it {same:.1f} s, peak {peak} MB")  # noqa: T201 - to be read
+        assert peak < 200
+    assert set(told(recorder, "/requests")) == set(REQUESTS[:2])
 
 
 def has_started(log: Path) -> bool:

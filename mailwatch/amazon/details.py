@@ -275,7 +275,8 @@ def _item(values: dict[str, str]) -> Item:
 def value(text: str, label: str) -> str | None:
     """The value behind a label at the beginning of a line, or in the line below it."""
     opening = re.compile(
-        rf"^[ \t]{{0,20}}[・■●◆*-]?[ \t]{{0,20}}(?:{label})[ \t]{{0,20}}(?:[:：]|\t|$)(.*)", re.IGNORECASE | re.MULTILINE
+        rf"^[ \t]{{0,20}}[・■●◆*-]?[ \t]{{0,20}}(?:{label})[ \t]{{0,20}}(?:[:：]|\t|$)(.*)",
+        re.IGNORECASE | re.MULTILINE,
     )
     for found in opening.finditer(text):
         if said := found[1][:_LIMIT_LINE].strip() or _line(text, found.end() + 1):

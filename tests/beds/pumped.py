@@ -39,9 +39,7 @@ _BUYER = b"From: a <a@marketplace.amazon.co.jp>\nX-Mailwatch-Sample: synthetic\n
 _TRACE = b"Authentication-Results: mx.google.com; "
 _PLAIN = b"Content-Type: text/plain; charset=utf-8\n\n"
 _PAGE = b"Content-Type: text/html; charset=utf-8\n\n"
-_BEGIN, _END_LINE = (
-    f"------------- メッセージはここ{word} -------------\n".encode() for word in ("から", "まで")
-)
+_BEGIN, _END_LINE = (f"------------- メッセージはここ{word} -------------\n".encode() for word in ("から", "まで"))
 # What fits no pattern's end.
 _END = "〓"
 _CANDIDATES = " x1\n\t-.:<>'\"あA0/@[]()\x00"
@@ -123,7 +121,7 @@ def _example(tree: Any) -> str:
     return "".join(_one(code, given) for code, given in tree)
 
 
-def _one(code: Any, given: Any) -> str:
+def _one(code: Any, given: Any) -> str:  # noqa: PLR0911 - one return a kind of node
     if code in _REPEATS:
         return _example(given[2]) * int(given[0])
     if code is codes.LITERAL:
@@ -219,7 +217,10 @@ def tricks() -> list[Row]:
         *(Row(f"page: {name}", partial(_mail_of, _BUYER + _PAGE, make), read) for name, make in _PAGES.items()),
         *(Row(f"buyer: {name}", partial(_mail_of, _BUYER + _PLAIN, make), read) for name, make in _TEXTS.items()),
         *(Row(f"Amazon: {name}", partial(_mail_of, _AMAZON + _PLAIN, make), read) for name, make in _TEXTS.items()),
-        *(Row(f"anonymise: {name}", partial(_mail_of, _BUYER + _PLAIN, make), _anonymised) for name, make in _TEXTS.items()),
+        *(
+            Row(f"anonymise: {name}", partial(_mail_of, _BUYER + _PLAIN, make), _anonymised)
+            for name, make in _TEXTS.items()
+        ),
         *(Row(f"mail: {name}", make, read) for name, make in _MAILS.items()),
         *(Row(f"charset: {name}", make, charset.decode) for name, make in _BYTES.items()),
     ]
@@ -239,7 +240,8 @@ def _times(unit: str, head: str = "", tail: str = "") -> Callable[[int], str]:
 
 def _numbered(unit: str, head: str = "") -> Callable[[int], str]:
     """The unit over and over, each time with another number of seven digits."""
-    return lambda size: head + "".join(unit.format(number) for number in range(size // len(unit.format(0).encode("utf-8"))))
+    length = len(unit.format(0).encode("utf-8"))
+    return lambda size: head + "".join(unit.format(number) for number in range(size // length))
 
 
 _PRE = '<pre style="white-space:-o-pre-wrap">'
@@ -297,13 +299,18 @@ _TEXTS = {
     "bars": _times("|", tail="x"),
     "on and wrote": _times("wrote ", "on "),
 }
+_FLOWED = b"Content-Type: text/plain; format=flowed\n"
+_ENCODED = b"Content-Transfer-Encoding: "
+_RESULT = b"; dkim=pass header.i=@a"
 _MAILS: dict[str, Callable[[int], bytes]] = {
     "parameters": lambda size: b'Content-Type: text/plain; x="' + b";" * min(size, 15_000) + b"\n" + _BUYER + b"\nx",
     "parameters of a part": lambda size: _part(b'text/plain; x="' + b";" * size, b"x"),
-    "parameters of a part's disposition": lambda size: _part(b"text/plain\nContent-Disposition: a; x=" + b";" * size, b""),
+    "parameters of a disposition": lambda size: _part(b"text/plain\nContent-Disposition: a; x=" + b";" * size, b""),
     "a delivery report of line ends": lambda size: _part(b"message/delivery-status", b"\n" * size),
     "49 multiparts and line ends": lambda size: (
-        _AMAZON + b"".join(b"Content-Type: multipart/mixed; boundary=%d\n\n--%d\n" % (n, n) for n in range(49)) + b"\n" * size
+        _AMAZON
+        + b"".join(b"Content-Type: multipart/mixed; boundary=%d\n\n--%d\n" % (n, n) for n in range(49))
+        + b"\n" * size
     ),
     "boundary lines": lambda size: _part(b"text/plain", b"\n--" * (size // 3)),
     "fields of a part": lambda size: _part(b"text/plain\n" + b"a:b\n" * (size // 4), b"x"),
@@ -312,12 +319,12 @@ _MAILS: dict[str, Callable[[int], bytes]] = {
     "encoded words": lambda size: b"Subject: " + b"=?utf-8?q?a?= " * (size // 14) + b"\n" + _AMAZON + b"\nx",
     "brackets in From": lambda size: b"From: Amazon " + b"(" * size + b" <a@amazon.co.jp>\n\nx",
     "Received fields": lambda size: b"Received: from a by b (c)\n" * min(size // 26, 3800) + _AMAZON + b"\nx",
-    "results": lambda size: b"Authentication-Results: mx.google.com" + b"; dkim=pass header.i=@a" * (size // 23) + b"\n" + _AMAZON + b"\nx",
-    "flowed lines": lambda size: b"Content-Type: text/plain; format=flowed\n" + _AMAZON + b"\n" + b"a \n" * (size // 3),
-    "a flowed line of blanks": lambda size: b"Content-Type: text/plain; format=flowed\n" + _AMAZON + b"\na" + b" " * size + b"\n",
-    "quoted-printable": lambda size: b"Content-Transfer-Encoding: quoted-printable\n" + _AMAZON + b"\n" + b"=" * size,
-    "uuencode": lambda size: b"Content-Transfer-Encoding: x-uuencode\n" + _AMAZON + b"\nbegin 644 a\n" + b"!\n" * (size // 2),
-    "base64": lambda size: b"Content-Transfer-Encoding: base64\n" + _AMAZON + b"\n" + b"=" * size,
+    "results": lambda size: _TRACE + _RESULT * (size // 23) + b"\n" + _AMAZON + b"\nx",
+    "flowed lines": lambda size: _FLOWED + _AMAZON + b"\n" + b"a \n" * (size // 3),
+    "a flowed line of blanks": lambda size: _FLOWED + _AMAZON + b"\na" + b" " * size + b"\n",
+    "quoted-printable": lambda size: _ENCODED + b"quoted-printable\n" + _AMAZON + b"\n" + b"=" * size,
+    "uuencode": lambda size: _ENCODED + b"x-uuencode\n" + _AMAZON + b"\nbegin 644 a\n" + b"!\n" * (size // 2),
+    "base64": lambda size: _ENCODED + b"base64\n" + _AMAZON + b"\n" + b"=" * size,
 }
 _BYTES: dict[str, Callable[[int], bytes]] = {
     "ISO-2022-JP with odd bytes": lambda size: b"\x1b(B\xff\x0f" * (size // 5),
@@ -332,4 +339,5 @@ _BYTES: dict[str, Callable[[int], bytes]] = {
 
 def _part(kind: bytes, body: bytes) -> bytes:
     """A multipart with one part of the kind; what stands in `kind` behind a line end are further fields."""
-    return _AMAZON + b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: " + kind + b"\n\n" + body + b"\n--b--\n"
+    head = _AMAZON + b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: "
+    return head + kind + b"\n\n" + body + b"\n--b--\n"
