@@ -150,12 +150,12 @@ def parse(mail: bytes) -> Message:
     """Parse a whole mail, of which at most `LIMIT_MAIL` bytes and `LIMIT_LINES` lines are looked at."""
     mail = mail[:LIMIT_MAIL]
     header = header_block(mail)
-    if max(mail.count(b"\n"), mail.count(b"\r")) > LIMIT_LINES:
-        return _message(header, [_Text("plain", mail[len(header) :], None)], ["the mail has too many lines"])
     if len(header) > LIMIT_HEADER_BLOCK:
         return _message(header, [], ["the header block is over 100 KB"])
     if len(_CONTAINER.findall(mail)) > LIMIT_DEPTH or len(_BOUNDARY_LINE.findall(mail)) > 20 * LIMIT_PARTS:
         return _message(header, [], ["the mail has too many parts"])
+    if max(mail.count(b"\n"), mail.count(b"\r")) > LIMIT_LINES:
+        return _message(header, [_Text("plain", mail[len(header) :], None)], ["the mail has too many lines"])
     tree = part_tree(mail)
     parts = list(islice(_text_parts(tree), LIMIT_PARTS))
     defects = [] if parts or not tree.is_multipart() else ["the mail has no text part"]

@@ -143,7 +143,7 @@ def _takes(node: Any, letter: str) -> bool:
     if code is codes.ANY:
         return letter != "\n"
     if code is codes.NOT_LITERAL:
-        return ord(letter) != given
+        return bool(ord(letter) != given)
     if code is not codes.IN:
         return False
     is_negated = given[0][0] is codes.NEGATE
@@ -279,7 +279,7 @@ _TEXTS = {
     "items": _numbered("1/x [asin: B00{:07}]\n"),
     "labels of items": _times("商品名:\n"),
     "labels of reasons": _times("キャンセルの理由:\n"),
-    "delimiters": _times("---a---\n"),
+    "delimiters": _times(" ---a---\n"),
     "dashes": _times("-", tail="x"),
     "words for cancelling": _times("キャンセル"),
     "sentences that ask": _times("購入者が注文のキャンセルをリクエストしました。"),
