@@ -1,7 +1,7 @@
 """Nothing that a stranger sends costs more than it is long: each pattern and each known trick, pumped.
 
-Planted faults: `_RELAY_ITEM` with a free text before its bracket, two runs of blanks side by side in `_ITEM_LABEL`, an
-empty quoted text replaced in the frame, the policy of `part_tree` left out, `_MOST_TAGS` raised: each turns a row red.
+Seen red, measured on the code before: empty `<pre>` blocks (over 20 s of CPU for 4 KB), 50 of them inside one another
+(5 s for 32 KB), `<b>` and as many `</i>` (28-fold from 32 to 256 KB), and live a line `1/x`, 250,000 blanks, `y`.
 """
 
 from __future__ import annotations
