@@ -13,9 +13,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from mailwatch import mailbox, texts, transport
+from mailwatch import mailbox, texts, transport, unwatched
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Channel, Config
 from mailwatch.database import FILE_NAME, RunLock, is_there
@@ -27,6 +28,7 @@ from mailwatch.store import Store
 # A send may take its whole deadline, and the run at work looks every few seconds.
 _WAIT_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
+_SEPARATOR = " · "
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,8 @@ def _account(config: Config, account: Account, server_of: Callable[[Account], Se
         yield Finding(True, Fault("check.no_authserv", {"account": account.name}))
     try:
         for folder in account.watched:
-            yield _folder(account, client, folder)
+            yield from _folders(account, client, folder)
+        yield from _unwatched(account, client)
     finally:
         client.close()
 
@@ -134,18 +137,50 @@ def _clear_refusals(config: Config, account: Account) -> None:
                 store.refusals.clear(account.name)
 
 
-def _folder(account: Account, client: mailbox.Client, folder: str) -> Finding:
+def _folders(account: Account, client: mailbox.Client, folder: str) -> Iterator[Finding]:
+    """A configured folder, or each of those that have its role."""
     try:
-        name = client.resolve(folder)
-        if name is None:
-            return Finding(True, Fault("check.junk_missing", {"account": account.name}))
-        count = client.examine(name).exists
+        names = client.resolve(folder)
     except MailwatchError as fault:
-        if isinstance(fault, FolderMissing) and folder == account.done_folder:
-            why = fault.fault.fields["why"]
-            return Finding(False, Fault("fault.done_folder", {"account": account.name, "folder": folder, "why": why}))
-        return Finding(False, _about("check.folder_bad", fault, account=account.name, folder=folder))
-    return Finding(True, Fault("check.folder_good", {"account": account.name, "folder": name, "mails": str(count)}))
+        yield _folder_bad(account, folder, fault)
+        return
+    if not names:
+        yield Finding(True, Fault("check.junk_missing", {"account": account.name}))
+    for name in names:
+        try:
+            fields = {"account": account.name, "folder": name, "mails": str(client.examine(name).exists)}
+            yield Finding(True, Fault("check.folder_good", fields))
+        except MailwatchError as fault:
+            yield _folder_bad(account, folder, fault)
+
+
+def _folder_bad(account: Account, folder: str, fault: MailwatchError) -> Finding:
+    if isinstance(fault, FolderMissing) and folder == account.done_folder:
+        why = fault.fault.fields["why"]
+        return Finding(False, Fault("fault.done_folder", {"account": account.name, "folder": folder, "why": why}))
+    return Finding(False, _about("check.folder_bad", fault, account=account.name, folder=folder))
+
+
+def _unwatched(account: Account, client: mailbox.Client) -> Iterator[Finding]:
+    """Whether Amazon's mail lies where nobody looks, and how much of the mailbox was left out of that question."""
+    try:
+        found = unwatched.look(client, account.watched, datetime.now(UTC).date(), time.monotonic)
+    except MailwatchError as fault:
+        yield Finding(False, _about("check.account_bad", fault, account=account.name))
+        return
+    if found.with_mail:
+        names = _SEPARATOR.join(found.with_mail)
+        fields = {"account": account.name, "days": str(unwatched.DAYS), "folders": names}
+        yield Finding(True, Fault("check.unwatched", fields))
+    if found.left:
+        numbers = {
+            "n": str(found.left),
+            "time": str(found.left_for_time),
+            "number": str(found.left_for_number),
+            "refused": str(found.refused),
+            "account": account.name,
+        }
+        yield Finding(True, Fault("check.left_out", numbers))
 
 
 def _store(config: Config) -> Finding:

@@ -88,7 +88,11 @@ class Unreachable(MailboxError):
 
 
 class LoginRefused(MailboxError):
-    """The server refused user or password."""
+    """The server refused the login. `may_pass`: not surely because of user or password; it may be over by itself."""
+
+    def __init__(self, key: str, /, may_pass: bool = False, **fields: object) -> None:
+        super().__init__(key, **fields)
+        self.may_pass = may_pass
 
 
 class FolderMissing(MailboxError):

@@ -50,6 +50,15 @@ def body(values: dict[bytes, Any]) -> bytes | None:
     return None
 
 
+def senders(values: dict[bytes, Any]) -> Iterator[str]:
+    """The From addresses of an ENVELOPE (RFC 3501 section 7.4.2), ASCII; those without a host are groups."""
+    envelope = values.get(b"ENVELOPE")
+    for address in getattr(envelope, "from_", None) or ():
+        local, host = address.mailbox, address.host
+        if isinstance(local, bytes) and isinstance(host, bytes):
+            yield f"{local.decode('ascii', 'replace')}@{host.decode('ascii', 'replace').lower()}"
+
+
 def section_of(values: dict[bytes, Any], section: str) -> bytes:
     value = values.get(f"BODY[{section}]<0>".encode(), values.get(f"BODY[{section}]".encode(), b""))
     return value if isinstance(value, bytes) else b""

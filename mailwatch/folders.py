@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -85,24 +85,44 @@ class Folders:
                 *(account, folder, uidvalidity, floor, mode, watched_as or folder),
             )
 
+    def note_role(self, account: str, role: str, names: Sequence[str]) -> None:
+        """The folders that have this role now; one that was never searched is known from here on, and others leave."""
+        with self._database.transaction():
+            for name in names:
+                self._database.change(
+                    "INSERT INTO folder (account, folder, uidvalidity, floor, mode, watched_as)"
+                    # As no folder's that a server has: the first search finds its floor itself.
+                    " VALUES (?, ?, -1, 0, '', ?)"
+                    " ON CONFLICT (account, folder) DO UPDATE SET watched_as = excluded.watched_as",
+                    *(account, name, role),
+                )
+            self._database.change(
+                "UPDATE folder SET watched_as = folder WHERE account = ? AND watched_as = ?"
+                " AND folder NOT IN (SELECT value FROM json_each(?))",
+                *(account, role, json.dumps(list(names))),
+            )
+
     def absent(self, account: str, watched_as: str, now: datetime) -> None:
         """The server has no such folder, and that is well: the account has no junk folder."""
         self.start(account, watched_as, None, 0, "absent")
         self.good_search(account, watched_as, now)
 
     def health(self) -> list[FolderHealth]:
-        """Every folder that was ever watched, under its name in the configuration, the latest searched last."""
-        found = self._database.all("SELECT * FROM folder ORDER BY last_good_search IS NOT NULL, last_good_search")
-        return [
-            FolderHealth(
+        """Every folder that was ever watched, under its name in the configuration.
+
+        Several of one role are one, as well as the one of them that was not searched for the longest time.
+        """
+        together: dict[tuple[str, str], list[FolderHealth]] = {}
+        for row in self._database.all("SELECT * FROM folder ORDER BY last_good_search IS NOT NULL, last_good_search"):
+            each = FolderHealth(
                 account=row["account"],
                 folder=row["watched_as"] or row["folder"],
-                mode=row["mode"],
+                mode=row["mode"] or None,
                 last_good_search=moment(row["last_good_search"]) if row["last_good_search"] else None,
                 mails_seen=row["mails_seen"],
             )
-            for row in found
-        ]
+            together.setdefault((each.account, each.folder), []).append(each)
+        return [_together(of_one_name) for of_one_name in together.values()]
 
     def good_search(self, account: str, folder: str, now: datetime) -> None:
         """A search was complete, and every unseen mail is recorded."""
@@ -197,6 +217,12 @@ class Folders:
             " AND (died > 0 OR process <> ?)"
         )
         return {row["uid"] for row in self._database.all(query, account, folder, uidvalidity, _PROCESS)}
+
+
+def _together(folders: Sequence[FolderHealth]) -> FolderHealth:
+    """The longest unsearched first. What says that a role is absent counts only alone."""
+    there = [each for each in folders if each.mode != "absent"] or folders[-1:]
+    return replace(there[0], mails_seen=sum(each.mails_seen for each in there))
 
 
 _THE_MAIL = "account = ? AND folder = ? AND uidvalidity = ? AND uid = ? AND received = ? AND size = ?"

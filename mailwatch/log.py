@@ -115,7 +115,7 @@ def connected(account: str, folder: str, mode: str) -> None:
 
 
 def disconnected(account: str, folder: str, why: str, retry_in: float) -> None:
-    """The connection was lost or could not be made; tried again in `retry_in` seconds."""
+    """The connection was lost or could not be made, or a refusal may pass; tried again in `retry_in` seconds."""
     _write(_WARNING, "disconnected", account=account, folder=folder, why=why, retry_in=round(retry_in, 1))
 
 

@@ -8,17 +8,21 @@ Stages: list UIDs → From and Subject → header and text parts of the candidat
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import imaplib
 import logging
 import re
 import ssl
+import time
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import imapclient
+from imapclient import imap_utf7
 from imapclient.exceptions import ProtocolError
 from imapclient.response_types import BodyData
 
@@ -46,17 +50,44 @@ MAX_WHOLE = 256 * 1024
 MAX_HEADLINE = 16 * 1024
 
 JUNK = "\\Junk"
+# What mail services and clients call it, in Japanese and English; compared without case, blanks, `-` and `_`.
 _JUNK_NAMES = (
     "Junk",
     "Spam",
-    "Junk E-mail",
+    "Junk Email",
     "Junk Mail",
     "Bulk Mail",
     "Bulk",
+    "Spam Mail",
+    "Junk Folder",
+    "Spam Folder",
+    "Suspected Spam",
+    "Probably Spam",
+    "Unsolicited",
+    "Spambox",
     "迷惑メール",
     "迷惑メールフォルダ",
+    "迷惑メールフォルダー",
+    "迷惑メールボックス",
+    "迷惑フォルダ",
+    "迷惑フォルダー",
+    "迷惑",
     "スパム",
+    "スパムメール",
+    "スパムフォルダ",
+    "スパムフォルダー",
+    "ジャンク",
+    "ジャンクメール",
+    "ジャンクEメール",
+    "ジャンク電子メール",
+    "ジャンクフォルダ",
+    "ジャンクフォルダー",
+    "バルクメール",
 )
+_IGNORED_IN_NAMES = re.compile(r"[\s_\-‐‑–—]+")
+# Of a role, also under the name that it had before RFC 6154.
+_ATTRIBUTES = {b"\\junk": {b"\\junk", b"\\spam"}}
+_NOT_OPENED = {b"\\noselect", b"\\nonexistent"}
 
 
 _IDENTITY = ["INTERNALDATE", "RFC822.SIZE"]
@@ -83,6 +114,16 @@ class Server:
     user: str
     password: Secret
     preset: str = ""
+
+    @property
+    def plain_response(self) -> Secret:
+        """User and password as AUTHENTICATE PLAIN sends them (RFC 4616), before base64."""
+        return Secret(f"\0{self.user}\0{self.password.reveal()}")
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What we send and a server may quote."""
+        return self.password, self.plain_response
 
 
 class Mailbox:
@@ -317,49 +358,85 @@ def log_in(server: Server, before_command: Callable[[], object] = lambda: None) 
 
 
 def _log_in(server: Server, made: Connection, before_command: Callable[[], object]) -> Client:
-    with server_fault.surprises_lose(server.password):
-        client = Client(server.host, made)
+    with server_fault.surprises_lose(server.secrets):
+        client = Client(server, made)
         before_command()
         made.allow(COMMAND_SECONDS)
         try:
             if made.state != "AUTH":  # as after a PREAUTH greeting
-                made.login(server.user, server.password.reveal())
+                _authenticate(server, made)
         except imaplib.IMAP4.abort:
             # imaplib wraps a lost link anew: it is no refusal.
             raise
         except UnicodeEncodeError:
             raise LoginRefused("mailbox.login_not_ascii", host=server.host) from None
         except imaplib.IMAP4.error as fault:
-            raise _refusal(server, server_fault.words(fault, server.password)) from None
+            raise _refusal(server, server_fault.words(fault, server.secrets)) from None
         before_command()
         made.allow(COMMAND_SECONDS)
         client.load_capabilities()
     return client
 
 
+def _authenticate(server: Server, made: Connection) -> None:
+    """LOGIN, or AUTHENTICATE PLAIN where the server forbids it (RFC 3501 section 6.2.3, LOGINDISABLED).
+
+    Raises `LoginRefused` where it takes neither, `imaplib.IMAP4.error` where it refuses.
+    """
+    if "LOGINDISABLED" not in made.capabilities:
+        made.login(server.user, server.password.reveal())
+        return
+    if "AUTH=PLAIN" not in made.capabilities:
+        raise LoginRefused("mailbox.login_disabled", host=server.host)
+    # imaplib's own way, but for its decoding of the challenge: servers write there what is no base64.
+    made.literal = _PlainAnswer(server.plain_response).next  # type: ignore[assignment]  # typeshed knows no methods
+    kind, data = made._simple_command("AUTHENTICATE", "PLAIN")  # noqa: SLF001 - as its `authenticate` does
+    if kind != "OK":
+        raise made.error(data[-1])
+    made.state = "AUTH"
+
+
+class _PlainAnswer:
+    """What we answer to the server's challenges: the response once, then that we give up (RFC 3501 section 6.2.2)."""
+
+    def __init__(self, response: Secret) -> None:
+        self._left = [base64.b64encode(response.reveal().encode("utf-8"))]
+
+    def next(self, _challenge: bytes) -> bytes:
+        return self._left.pop() if self._left else b"*"
+
+
 def _refusal(server: Server, why: str) -> LoginRefused | Unreachable:
-    """A refusal is for a person; a server that is busy or throttles is only passing (traps section 1)."""
+    """A refusal is for a person, at once where it names user or password; a server that asks for a pause gets it."""
     if asked := server_fault.back_off(why):
         return Unreachable("mailbox.throttled", wait_seconds=asked, host=server.host, why=why)
-    if server_fault.is_about_now(why):
-        return Unreachable("mailbox.busy", host=server.host, why=why)
+    may_pass = server_fault.may_login_pass(why)
+    if server_fault.is_of_passing_words(why):
+        return LoginRefused("mailbox.login_not_now", may_pass=may_pass, host=server.host, why=why)
     if terms := providers.refusal(server.preset, server.host):
-        return LoginRefused("mailbox.login_refused_there", host=server.host, why=why, terms=terms)
-    return LoginRefused("mailbox.login_refused", host=server.host, why=why)
+        return LoginRefused("mailbox.login_refused_there", may_pass=may_pass, host=server.host, why=why, terms=terms)
+    return LoginRefused("mailbox.login_refused", may_pass=may_pass, host=server.host, why=why)
 
 
 class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships no types
     """imapclient's commands over our own connection."""
 
-    def __init__(self, host: str, made: Connection) -> None:
+    def __init__(self, server: Server, made: Connection) -> None:
         self.connection = made
-        super().__init__(host, ssl=False)
+        self._secrets = server.secrets
+        self._listed: set[str] = set()  # the folders of a role
+        super().__init__(server.host, ssl=False)
         self.normalise_times = False
         # imapclient forces 5, which formats every literal with %r even where nothing is logged (libraries section 2).
         made.debug = 0
 
     def _create_IMAP4(self) -> Connection:  # noqa: N802 - imapclient's name
         return self.connection
+
+    def _check_resp(self, expected: str, command: str, typ: str, data: list[bytes]) -> None:
+        """imapclient's check, which drops whatever is not ASCII from the server's words."""
+        if typ != expected:
+            raise imaplib.IMAP4.error(f"{command} failed: {server_fault.decoded(data[0] or b'')}")
 
     def close(self) -> None:
         """Log out if that is quick; never raises."""
@@ -374,72 +451,114 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
         self.connection.untagged_responses.pop("CAPABILITY", None)
         self.capabilities()
 
-    def examine(self, folder: str) -> Mailbox:
-        """EXAMINE, never SELECT. Raises `FolderMissing` or `Unreachable`."""
-        with server_fault.surprises_lose():
-            self.connection.allow(COMMAND_SECONDS)
+    def examine(self, folder: str, seconds: float = COMMAND_SECONDS) -> Mailbox:
+        """EXAMINE, never SELECT. Raises `FolderMissing`, or `Unreachable` where a refusal may pass."""
+        with server_fault.surprises_lose(self._secrets):
+            self.connection.allow(seconds)
             try:
                 return Mailbox(self, folder, self.select_folder(folder, readonly=True))
             except imaplib.IMAP4.abort:
                 raise
             except imaplib.IMAP4.error as fault:
-                if server_fault.is_about_now(server_fault.words(fault)):
-                    raise
-                raise FolderMissing("mailbox.folder_missing", folder=folder, why=server_fault.words(fault)) from None
+                why, wait = server_fault.words(fault, self._secrets), server_fault.back_off(fault)
+                # Every server has an INBOX (RFC 3501 section 5.1); one that LIST named is looked for by its role again.
+                is_certain = folder.upper() == "INBOX" or folder in self._listed
+                if not wait and not is_certain and server_fault.is_folder_missing(why):
+                    raise FolderMissing("mailbox.folder_missing", folder=folder, why=why) from None
+                raise Unreachable("mailbox.folder_refused", wait_seconds=wait, folder=folder, why=why) from None
 
-    def open(self, folder: str) -> Mailbox | None:
-        r"""The configured folder, examined; None for a `\Junk` that no folder is.
+    def open(self, name: str, watched_as: str = "") -> Mailbox:
+        """Return the folder, examined. `watched_as`: its name in the configuration, where that is a role.
 
         Where it is not opened the connection is closed. Raises `FolderMissing` or `Unreachable`.
         """
         try:
-            name = self.resolve(folder)
-            if name is not None:
-                opened = self.examine(name)
-                opened.watched_as = folder
-                opened.is_junk = opened.is_junk or folder.lower() == JUNK.lower()
-                return opened
+            opened = self.examine(name)
         except BaseException:
             self.connection.shutdown()
             raise
-        self.close()
-        return None
+        opened.watched_as = watched_as or name
+        opened.is_junk = opened.is_junk or is_role(watched_as, JUNK)
+        return opened
 
-    def folder_names(self) -> list[tuple[tuple[bytes, ...], str]]:
-        """(attributes, name) of every folder."""
-        with server_fault.surprises_lose():
+    def folder_names(self) -> list[tuple[frozenset[bytes], str]]:
+        """Return (attributes in lower case, name) of every folder that can be opened, in the server's order."""
+        with server_fault.surprises_lose(self._secrets):
             self.connection.allow(COMMAND_SECONDS)
-            return [(tuple(flags), str(name)) for flags, _, name in self.list_folders()]
+            # One name that is no modified UTF-7 must not cost the whole list, as in imapclient.
+            self.folder_encode = False
+            try:
+                listed = self.list_folders()
+            finally:
+                self.folder_encode = True
+        names = [(frozenset(flag.lower() for flag in flags), _name(name)) for flags, _, name in listed]
+        return [(flags, name) for flags, name in names if not flags & _NOT_OPENED]
 
-    def resolve(self, folder: str) -> str | None:
-        r"""The real name of a configured folder: a role by SPECIAL-USE, `\Junk` else by its usual names.
+    def senders(self, folder: str, containing: str, since: date, seconds: float) -> list[str]:
+        """Return the From addresses of the folder's mails of `since` and later that hold this ASCII text; of at most
+        the newest `PIECE`, within `seconds`. Read-only, and no text is asked for.
 
-        None for a `\Junk` that is absent, which is well; raises `FolderMissing` for any other role.
+        An address that can't be read is left out. Raises `FolderMissing` or `Unreachable`, "mailbox.folder_refused"
+        where the server refuses and the connection is as good as before.
+        """
+        until = time.monotonic() + seconds
+        self.examine(folder, min(seconds, COMMAND_SECONDS))
+        with server_fault.surprises_lose(self._secrets):
+            try:
+                self.connection.allow(min(max(until - time.monotonic(), 0.0), COMMAND_SECONDS))
+                uids = self.search(["SINCE", since, "FROM", containing])
+                self.connection.allow(min(max(until - time.monotonic(), 0.0), COMMAND_SECONDS))
+                answer = self.fetch(sorted(uids)[-PIECE:], ["ENVELOPE"]) if uids else {}
+            except (imaplib.IMAP4.abort, ProtocolError):
+                raise
+            except imaplib.IMAP4.error as fault:
+                why = server_fault.words(fault, self._secrets)
+                raise Unreachable("mailbox.folder_refused", folder=folder, why=why) from None
+        return [address for values in answer.values() for address in fetched.senders(values)]
+
+    def resolve(self, folder: str) -> tuple[str, ...]:
+        r"""Return the real names of a configured folder: of a role all that have it, of `\Junk` else by usual names.
+
+        Empty for a `\Junk` that is absent, which is well. Raises `FolderMissing` for any other absent role, and
+        `Unreachable`.
         """
         if not folder.startswith("\\"):
-            return folder
+            return (folder,)
         names = self.folder_names()
         if not names:
             # Every server has an INBOX: this proves nothing of any folder.
             raise Unreachable("mailbox.lost", why="LIST named no folder at all")
-        wanted = folder.encode("ascii", "replace").lower()
-        for flags, name in names:
-            if wanted in {flag.lower() for flag in flags}:
-                return name
-        if folder.lower() != JUNK.lower():
+        role = folder.encode("ascii", "replace").lower()
+        found = [name for flags, name in names if flags & _ATTRIBUTES.get(role, {role})]
+        if not found and is_role(folder, JUNK):
+            found = [name for _, name in names if is_junk_name(name)]
+        elif not found:
             raise FolderMissing("mailbox.folder_missing", folder=folder, why=Fault("mailbox.no_such_role"))
-        return _by_usual_name([name for _, name in names])
+        self._listed.update(found)
+        return tuple(dict.fromkeys(found))
+
+
+def _name(listed: bytes | str) -> str:
+    if isinstance(listed, str):
+        return listed
+    try:
+        return str(imap_utf7.decode(listed))
+    except ValueError:
+        return listed.decode("latin-1")
+
+
+def is_role(folder: str, role: str = "") -> bool:
+    """Return whether a configured folder is a role (RFC 6154), and this one where it is given."""
+    return folder.lower() == role.lower() if role else folder.startswith("\\")
 
 
 def is_junk_name(name: str) -> bool:
-    """Whether a folder is a junk folder by one of the usual names, in whatever hierarchy."""
-    return re.split(r"[./]", name)[-1].casefold() in {usual.casefold() for usual in _JUNK_NAMES}
+    """Return whether a folder is a junk folder by one of the usual names, in whatever hierarchy."""
+    return _folded(re.split(r"[./]", name)[-1]) in {_folded(usual) for usual in _JUNK_NAMES}
 
 
-def _by_usual_name(names: list[str]) -> str | None:
-    """The first folder with the most usual of the usual names."""
-    last = {re.split(r"[./]", name)[-1].casefold(): name for name in reversed(names)}
-    return next((last[usual.casefold()] for usual in _JUNK_NAMES if usual.casefold() in last), None)
+def _folded(name: str) -> str:
+    return _IGNORED_IN_NAMES.sub("", unicodedata.normalize("NFKC", name)).casefold()
 
 
 def _imap_date(day: date) -> str:

@@ -10,8 +10,9 @@ RECONNECT_CAP = 300.0
 _RECONNECT_CAP_AT_FIRST = 45.0
 _RECONNECTS_AT_FIRST = 22
 _RECONNECT_GROWTH = 1.5
-# A server that takes no login just now is not asked again at once.
-BUSY_LEAST = 60.0
+# A refusal that may pass is believed to do so this often; most maintenance and overload that fits is over by then.
+_PASSING_LOGINS = 2
+_PASSING_LOGIN_SECONDS = 45.0
 # A disk that has room again must be noticed soon; asking it costs nobody anything.
 STORE_CAP = 20.0
 FOLDER_MISSING = 300.0
@@ -34,11 +35,19 @@ def reconnect_delay(failures: int, jitter: float) -> float:
     return _growing(RECONNECT_FIRST, cap, failures, jitter, _RECONNECT_GROWTH)
 
 
-def login_delay(refusals: int) -> float:
-    """Seconds until the next login after `refusals` (>= 1): six tries in the first hour, then one an hour.
+def is_login_passing(refusals: int, *, may_pass: bool) -> bool:
+    """Return whether a refused login, the `refusals`-th (>= 1) in a row, is taken for trouble that passes."""
+    return may_pass and refusals <= _PASSING_LOGINS
 
-    More tries get a seller's address blocked for weeks (traps section 1).
+
+def login_delay(refusals: int, *, may_pass: bool = False) -> float:
+    """Return the seconds until the next login after `refusals` (>= 1) in a row.
+
+    Whatever was refused, there are at most six tries in the first hour, then one an hour: more of them get a seller's
+    address blocked for weeks.
     """
+    if is_login_passing(refusals, may_pass=may_pass):
+        return _PASSING_LOGIN_SECONDS
     return 720.0 if refusals < 6 else 3600.0
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import base64
 import contextlib
 import imaplib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from imapclient.exceptions import ProtocolError
 
+from mailwatch import charset
 from mailwatch.connection import LinkLost
 from mailwatch.errors import Unreachable
 from mailwatch.secret import Secret
@@ -19,9 +22,34 @@ _BACK_OFF = re.compile(r"suggested backoff time:\s*(\d+)\s*milliseconds", re.IGN
 _CODE = re.compile(r"\[([A-Z][A-Z-]*)")
 _PASSING_CODES = {"UNAVAILABLE", "LIMIT", "INUSE", "SERVERBUG", "OVERQUOTA"}
 _LASTING_CODES = {"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "NONEXISTENT", "NOPERM"}
+_LOGIN_CODES = {"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED"}
 _TOO_MANY = re.compile(r"too many|simultaneous|throttl|try again later|temporar|backoff time", re.IGNORECASE)
+# How servers say that they are in maintenance, at a limit, under load, or want us later.
+_PASSING_WORDS = re.compile(
+    r"too many|simultaneous|throttl|\blater\b|temporar|back ?off|maint[ae]n|(?:un|not )available|out of service"
+    r"|overload|\bload\b|\bbusy\b|\blimit|exceed|quota|in use\b|internal error|server error|time[d -]*out"
+    r"|shutting down|starting up|at (?:this|the) (?:time|moment)|\bwait\b|\bresources?\b"
+    r"|メンテナンス|ﾒﾝﾃﾅﾝｽ|保守|工事|点検|停止中|休止|停止して|制限|上限|超え|超過|混雑|混み|混ん|込み合|負荷|高負荷|多すぎ|過多"
+    r"|一時|後ほど|のちほど|後程|あとで|後で|時間をお|時間を置|しばらく|ただいま|只今|お待ち|待って"
+    r"|利用できません|利用いただけ|障害|内部エラー|タイムアウト",
+    re.IGNORECASE,
+)
+# How servers say that there is no such folder, or none for us; RFC 5530 codes where they have them, else words.
+_FOLDER_CODES = {"NONEXISTENT", "NOPERM", "TRYCREATE", "CANNOT"}
+_NO_FOLDER = re.compile(
+    r"(?:does ?n[o']t|does not|did not|do not|not) exist|(?:doesn|don)(?:'|’)?t exist|non-?existent"
+    r"|no such (?:mail ?box|folder)"
+    r"|(?:mail ?box|folder)[^.]{0,200}(?:not found|could not be found|can(?:'t|not) be found)"
+    r"|(?:unknown|invalid|bad) (?:mail ?box|folder)|(?:unable to|can(?:'t|not)|could not) find"
+    r"|(?:permission|access) (?:is )?denied|not permitted|not allowed|(?:not |is ?n't |un)selectable|noselect"
+    r"|存在しま|存在しない|存在せず|見つかりません|見つからない|(?:フォルダー?|メールボックス)[はがも][^。]{0,20}(?:ありません|ない)"
+    r"|権限が|許可されて",
+    re.IGNORECASE,
+)
 # imapclient's words around a NO, imaplib's around a BAD, and ours.
 _NO_OR_BAD = re.compile(r"(?:[\w ]+ (?:failed:|command error: BAD)|IDLE was refused:) ")
+_LONGEST_WORDS = 200
+_URL_SAFE = str.maketrans("+/", "-_")
 # imaplib shows the answer to a BAD as Python shows a list of bytes, and our connection the one to IDLE as bytes.
 _AS_SHOWN = re.compile(r"\[?b(['\"])(.*)\1\]?", re.DOTALL)
 # Dovecot says how long each command took: `(0.001 + 0.000 secs)`.
@@ -62,17 +90,40 @@ def is_about_now(why: str) -> bool:
     return not (code and code[1] in _LASTING_CODES) and _TOO_MANY.search(why) is not None
 
 
+def is_of_passing_words(why: str) -> bool:
+    """Return whether a refusal speaks of maintenance, limits, load or "later"; by code (RFC 5530) or words."""
+    code = _CODE.search(why)
+    return (code is not None and code[1] in _PASSING_CODES) or _PASSING_WORDS.search(why) is not None
+
+
+def may_login_pass(why: str) -> bool:
+    """Return whether a refused LOGIN may be over soon: all but what names user or password, and only that.
+
+    Many servers give no RFC 5530 code, and some refuse every login so during maintenance.
+    """
+    code = _CODE.search(why)
+    return not (code and code[1] in _LOGIN_CODES) or is_of_passing_words(why)
+
+
+def is_folder_missing(why: str) -> bool:
+    """Return whether a refused EXAMINE says that the folder is not there or not for us; all else may pass."""
+    code = _CODE.search(why)
+    if code and code[1] in _FOLDER_CODES:
+        return True
+    return not is_of_passing_words(why) and _NO_FOLDER.search(why) is not None
+
+
 @contextlib.contextmanager
-def surprises_lose(password: Secret | None = None) -> Iterator[None]:
+def surprises_lose(secrets: Sequence[Secret] = ()) -> Iterator[None]:
     """Every surprise ends the connection as one error: after it the stream may be out of step.
 
-    `password`: the one that is sent meanwhile, which a server may quote.
+    `secrets`: what we send meanwhile and a server may quote.
     """
     try:
         yield
     except (OSError, imaplib.IMAP4.error) as fault:
         _let_go(fault)
-        raise Unreachable("mailbox.lost", wait_seconds=back_off(fault), why=words(fault, password)) from None
+        raise Unreachable("mailbox.lost", wait_seconds=back_off(fault), why=words(fault, secrets)) from None
     except SURPRISES as fault:
         _let_go(fault)
         raise Unreachable("mailbox.lost", why=f"{_UNREADABLE} ({type(fault).__name__})") from None
@@ -93,25 +144,39 @@ def back_off(said: BaseException | str) -> float:
     return min(float(asked[1]) / 1000, _LONGEST_BACK_OFF) if asked else 0.0
 
 
-def words(fault: BaseException, password: Secret | None = None) -> str:
+def words(fault: BaseException, secrets: Sequence[Secret] = ()) -> str:
     """Return the server's or system's own words, at most 200 characters.
 
     Of imaplib's and imapclient's errors only the server's text of a NO, BAD or BYE: all others may quote an answer, and
-    so a mail. Of a login never the password, which a server may quote.
+    so a mail. `secrets` are masked, in whatever form.
     """
     text = fault.args[0] if fault.args else fault
     if isinstance(text, bytes):
-        text = text.decode("utf-8", "replace")  # the greeting, or the NO to a login
+        text = decoded(text)  # the greeting, or the NO to a login
     elif isinstance(fault, OSError) and not isinstance(text, str):
         text = f"{fault}"
     elif not _is_ours(fault):
         answer = _NO_OR_BAD.match(str(text))
         if not answer:
             return _UNREADABLE
-        text = str(text)[answer.end() :]
-        shown = _AS_SHOWN.fullmatch(text)
-        text = shown[2] if shown else text
-    return _TIMING.sub("", _without(password, str(text)))[:200]
+        text = _unwrapped(str(text)[answer.end() :])
+    shown = "".join(each if each.isprintable() else " " for each in str(text))
+    return _TIMING.sub("", _without(secrets, shown))[:_LONGEST_WORDS]
+
+
+def decoded(said: bytes) -> str:
+    """Return a server's words as text: by RFC 3501 they are ASCII, but many write UTF-8, Shift_JIS or ISO-2022-JP."""
+    return charset.decode(said).text
+
+
+def _unwrapped(shown: str) -> str:
+    """The words that stand there as Python shows bytes, or a list of them; others as they are."""
+    if not _AS_SHOWN.fullmatch(shown):
+        return shown
+    with contextlib.suppress(ValueError, SyntaxError, TypeError):
+        said = ast.literal_eval(shown)
+        return " ".join(decoded(each) for each in (said if isinstance(said, list) else [said]) if each)
+    return shown
 
 
 def _is_ours(fault: BaseException) -> bool:
@@ -119,13 +184,28 @@ def _is_ours(fault: BaseException) -> bool:
     return isinstance(fault, OSError | LinkLost | Refused) or isinstance(fault.__context__, LinkLost)
 
 
-def _without(password: Secret | None, text: str) -> str:
-    """The text without the password: as it is, as IMAP quotes it, and either as Python shows it in a BAD."""
-    if password is None:
-        return text
-    plain = password.reveal()
-    forms = {plain, plain.replace("\\", "\\\\").replace('"', '\\"')}
-    forms |= {repr(form)[1:-1] for form in forms} | {form.replace("\\", "\\\\") for form in forms}
+def _without(secrets: Sequence[Secret], text: str) -> str:
+    """The text without the secrets, in upper or lower case."""
+    forms = {form for secret in secrets for form in _forms(secret.reveal())}
     for form in sorted(forms - {""}, key=len, reverse=True):
-        text = text.replace(form, "***")
+        text = re.sub(re.escape(form), "***", text, flags=re.IGNORECASE)
     return text
+
+
+def _forms(plain: str) -> set[str]:
+    """A secret as it is, as IMAP quotes it, either as Python shows it, and its bytes in base64 and hexadecimal."""
+    shown = {plain, plain.replace("\\", "\\\\").replace('"', '\\"')}
+    shown |= {repr(form)[1:-1] for form in shown} | {form.replace("\\", "\\\\") for form in shown}
+    shown |= {"".join(each if each.isprintable() else " " for each in form) for form in shown}
+    data = plain.encode("utf-8", "surrogateescape")
+    packed = base64.b64encode(data).decode("ascii")
+    packings = {packed, packed.rstrip("="), *(_packed_within(data, before) for before in range(3))}
+    packings |= {form.translate(_URL_SAFE) for form in packings}
+    return shown | packings | {data.hex(), data.hex(" "), data.hex(":")}
+
+
+def _packed_within(data: bytes, before: int) -> str:
+    """What base64 shows of these bytes alone where `before` bytes modulo 3 stand before them: in a longer text."""
+    packed = base64.b64encode(bytes(before) + data).decode("ascii").rstrip("=")
+    whole = (before + len(data)) * 8 // 6
+    return packed[(before * 8 + 5) // 6 : whole]

@@ -139,10 +139,10 @@ def test_a_check_that_logs_in_lets_a_waiting_run_go_on(server: ScriptedImap, tmp
         assert store.refusals.of("shop") is None
 
 
-def look(made: Config, clock: VirtualClock) -> None:
+def look(made: Config, clock: VirtualClock, signals: Signals | None = None) -> None:
     """The oversight looks once, grace over."""
     with closing(Store.open(made.watch.state_dir)) as store:
-        oversight = Oversight(made, Told().of, Signals(), clock)
+        oversight = Oversight(made, Told().of, signals or Signals(), clock)
         oversight._grace_from = -DAY
         oversight.look(store)
 

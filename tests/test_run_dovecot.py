@@ -33,7 +33,10 @@ pytestmark = [
 
 REQUESTS = [mails.order_id(number) for number in range(20)]
 WISHES = [mails.order_id(number, 250) for number in range(100, 110)]
-COMMANDS = {"CAPABILITY", "LOGIN", "LIST", "EXAMINE", "UID SEARCH", "UID FETCH", "IDLE", "DONE", "NOOP", "LOGOUT"}
+COMMANDS = {
+    "CAPABILITY", "LOGIN", "AUTHENTICATE", "LIST", "EXAMINE", "UID SEARCH", "UID FETCH", "IDLE", "DONE", "NOOP",
+    "LOGOUT",
+}  # fmt: skip
 ORDER_ID = re.compile(r"\d{3}-\d{7}-\d{7}")
 
 

@@ -46,7 +46,10 @@ from mailwatch.watch.signals import Progress, Signals
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
-COMMANDS = {"CAPABILITY", "LOGIN", "LIST", "EXAMINE", "UID SEARCH", "UID FETCH", "IDLE", "DONE", "NOOP", "LOGOUT"}
+COMMANDS = {
+    "CAPABILITY", "LOGIN", "AUTHENTICATE", "LIST", "EXAMINE", "UID SEARCH", "UID FETCH", "IDLE", "DONE", "NOOP",
+    "LOGOUT",
+}  # fmt: skip
 ONE, TWO, THREE = (mails.order_id(number) for number in (1, 2, 3))
 POLLING = CAPABILITY.replace(" IDLE", "")
 HOUR = 3600.0

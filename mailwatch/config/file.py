@@ -16,6 +16,7 @@ from mailwatch import providers, services, toml
 from mailwatch.amazon import template
 from mailwatch.amazon.template import Templates
 from mailwatch.catalogue import LANGUAGES, Language, preferred
+from mailwatch.config import values
 from mailwatch.config.model import DEFAULT_SEND, KINDS, Account, Channel, Config, Heartbeat, Watch
 from mailwatch.config.source import Source
 from mailwatch.config.values import Values, places, shown
@@ -248,16 +249,20 @@ class _Reader(Values):
             ca_file=self._ca_file(table, where),
             provider=self._provider(both, where),
             user=self.required(table, f"{where}user"),
-            folders=(folders := self.texts(table, f"{where}folders", preset.folders if preset else _FOLDERS)),
+            folders=(folders := self._folders(table, where, preset.folders if preset else _FOLDERS)),
             seller=self.text(table, f"{where}seller", "shop"),
             password_source=self._password(table, where),
             preset=preset.key if preset else "",
             done_folder=self._done_folder(table, where, folders),
         )
 
+    def _folders(self, table: dict[str, Any], where: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Each folder once, whichever way its name is written."""
+        return tuple(dict.fromkeys(map(values.folder_name, self.texts(table, f"{where}folders", default))))
+
     def _done_folder(self, table: dict[str, Any], where: str, watched: tuple[str, ...]) -> str | None:
         """A folder that is not watched: a request is done when its mail is moved there."""
-        name = self.text(table, f"{where}done_folder", "", may_be_empty=True)
+        name = values.folder_name(self.text(table, f"{where}done_folder", "", may_be_empty=True))
         if name and name.lower() in {folder.lower() for folder in watched}:
             self.fault("config.done_is_watched", f"{where}done_folder", value=name)
         return name or None

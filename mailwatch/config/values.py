@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import re
 import unicodedata
@@ -16,6 +17,7 @@ from mailwatch.errors import Fault
 _DURATION = re.compile(r"^\s*([0-9]{1,6})\s*([smhd])\s*$")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _NAME = re.compile(r"^[0-9A-Za-z][0-9A-Za-z._-]{0,39}$")
+_SHIFT = re.compile(r"&([0-9A-Za-z+,]*)-")
 _T = TypeVar("_T")
 
 
@@ -178,6 +180,31 @@ def places(section: str, rows: list[dict[str, Any]]) -> list[str]:
 def has_control(text: str) -> bool:
     """Whether the text holds a line break or another control character: it could become a command of its own."""
     return any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text)
+
+
+def folder_name(given: str) -> str:
+    """Return a folder's name as it is read: one in modified UTF-7 (RFC 3501 section 5.1.3) decoded, others as they are.
+
+    Webmail addresses, LIST answers and other programs' settings show names so, such as `&j,dg0TDhMPww6w-`.
+    """
+    if not given.isascii() or not _SHIFT.search(given) or "&" in _SHIFT.sub("", given):
+        return given
+    try:
+        name = _SHIFT.sub(lambda found: _shifted(found[1]), given)
+    except ValueError:
+        return given
+    return given if has_control(name) else name
+
+
+def _shifted(packed: str) -> str:
+    """The text between `&` and `-`. Raises `ValueError` where it is none."""
+    if not packed:
+        return "&"
+    text = base64.b64decode(packed.replace(",", "/") + "=" * (-len(packed) % 4), validate=True).decode("utf-16-be")
+    again = base64.b64encode(text.encode("utf-16-be")).decode("ascii").rstrip("=").replace("/", ",")
+    if again != packed or any(" " <= each <= "~" for each in text):
+        raise ValueError("as no server writes it")
+    return text
 
 
 def shown(value: object) -> str:

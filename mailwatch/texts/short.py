@@ -18,6 +18,7 @@ _SHORT = {
     "fault.folder": "sms.folder",
     "fault.done_folder": "sms.done_folder",
     "fault.stale": "sms.stale",
+    "fault.stale_said": "sms.stale",
     "fault.channel": "sms.channel",
     "fault.refused": "sms.refused",
     "fault.store": "sms.store",
@@ -73,4 +74,7 @@ def _with_short_faults(told: FaultNews | MorningLine) -> FaultNews | MorningLine
 
 
 def _short(fault: Fault) -> Fault:
+    why = fault.fields.get("why")
+    if isinstance(why, Fault) and why.key == "mailbox.login_not_now":
+        return Fault("sms.login_not_now", fault.fields)
     return Fault(_SHORT.get(fault.key, fault.key), fault.fields)

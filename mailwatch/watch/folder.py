@@ -21,19 +21,24 @@ from mailwatch.errors import (
 from mailwatch.mailbox import Mailbox
 from mailwatch.store import Store
 from mailwatch.watch.logins import Logins
+from mailwatch.watch.roles import RoleFolders
 from mailwatch.watch.search import Lasting, Search
 from mailwatch.watch.signals import Progress, ServerOf, Signals, why
 
 _LIVED_SECONDS = 60.0
-_JUNK_LOOK_SECONDS = 3600.0
+# So often it is asked which folders have a role.
+_ROLE_LOOK_SECONDS = 3600.0
 # Over the deadlines of the connection: who is later than this hangs where no deadline reaches.
 _COMMANDS_SECONDS = 150.0
 
 
 class FolderWorker:
-    """Watches one folder of one account. `logins`: shared by the folders of the account."""
+    """Watches one folder of one account. `logins`: shared by the folders of the account.
 
-    def __init__(
+    `roles`: shared by the workers of this role, of which this is the `number`-th.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what is shared, beside what is watched
         self,
         config: Config,
         account: Account,
@@ -42,8 +47,15 @@ class FolderWorker:
         signals: Signals,
         clock: Clock,
         logins: Logins | None = None,
+        roles: RoleFolders | None = None,
+        number: int = 1,
     ) -> None:
-        self.name = f"{account.name}/{folder}"
+        self.name = f"{account.name}/{folder}" + (f" {number}" if number > 1 else "")
+        self.number = number
+        self._place = account.name, folder, number
+        self._roles = roles or RoleFolders()
+        self._role_look_at = 0.0
+        self._client: mailbox.Client | None = None
         self._login_key = f"login/{account.name}"
         self._folder_key = f"folder/{account.name}/{folder}"
         self._audience = audience(config.channels)
@@ -81,6 +93,7 @@ class FolderWorker:
     def abandon(self) -> None:
         """From another thread: it hangs, and another takes its place; should it wake, it ends."""
         self._is_abandoned = True
+        self._roles.release(self)
         search = self._search
         if search is not None and (mail := search.reading) is not None:
             self._with_store(lambda store: store.folders.reading_failed(mail))
@@ -106,6 +119,7 @@ class FolderWorker:
             self.is_watching.clear()
             # Before the next one: two seen-sets at once are what the process grows by.
             self._search = None
+            self._client = None
             if self._mailbox is not None:
                 self.progress.expect(_COMMANDS_SECONDS)
                 self._mailbox.close()
@@ -135,10 +149,8 @@ class FolderWorker:
             log.folder_missing(self.account.name, self.folder, why(fault), delay)
             self._began_fault(self._folder_key, self._missing(fault.fault))
         else:
-            least = fault.wait_seconds if isinstance(fault, Unreachable) else 0.0
-            if fault.fault.key == "mailbox.busy":
-                least = max(least, retry.BUSY_LEAST)
-            delay = max(delay, least)
+            delay = max(delay, fault.wait_seconds if isinstance(fault, Unreachable) else 0.0)
+            self._signals.unreachable[self._place] = fault.fault
             log.disconnected(self.account.name, self.folder, why(fault), delay)
         return delay
 
@@ -175,34 +187,70 @@ class FolderWorker:
             self.progress.expect(_COMMANDS_SECONDS)
             search.go()
             self._forget_store_fault()
+            self._signals.unreachable.pop(self._place, None)
             if self._clock.monotonic() - began > _LIVED_SECONDS:
                 # Not at the connect: a link that dies young again and again would be made 17 times a second.
                 self._failures = 0
             self.is_watching.set()
             self._signals.has_searched.set()
+            self._look_for_role(folder)
             self._wait(folder, search.seconds_to_next)
 
-    def _connect(self) -> Mailbox | None:
-        r"""The examined folder; None for a `\Junk` that the server does not have: it is looked for hourly.
+    def _look_for_role(self, folder: Mailbox) -> None:
+        """Once an hour: which folders have the role now. Raises `Unreachable` where this is none of them any more."""
+        if self._client is None or not mailbox.is_role(self.folder) or self._clock.monotonic() < self._role_look_at:
+            return
+        self.progress.expect(_COMMANDS_SECONDS)
+        if self._take(self._client) != folder.folder:
+            raise Unreachable("mailbox.lost", why=f"{folder.folder} has no longer the role {self.folder}")
+
+    def _take(self, client: mailbox.Client) -> str | None:
+        """Return the real name of the folder that this worker is to watch, or None where others watch all there are.
 
         A role whose folder is watched by its name too is one folder, watched once.
+        """
+        found = client.resolve(self.folder)
+        if not mailbox.is_role(self.folder):
+            return found[0]
+        if not found:
+            log.junk_missing(self.account.name)
+        names = [name for name in found if name not in self.account.watched]
+        self._role_look_at = self._clock.monotonic() + _ROLE_LOOK_SECONDS
+        self._with_store(lambda store: store.folders.note_role(self.account.name, self.folder, names))
+        if not names:
+            self._with_store(lambda store: store.folders.absent(self.account.name, self.folder, self._clock.now()))
+        known = self._roles.wanted
+        own = self._roles.take(self, names)
+        if self._roles.wanted > known:
+            # Whoever watches the workers starts one more.
+            self._signals.trouble.set()
+        return own
+
+    def _connect(self) -> Mailbox | None:
+        r"""The examined folder; None where there is none for this worker: it is looked for hourly.
+
+        Such is a `\Junk` that the server does not have.
         """
         client = self._log_in()
         if client is None:
             return None
         self.progress.expect(_COMMANDS_SECONDS)
-        folder = client.open(self.folder)
-        self._fault_over(self._folder_key)
-        if folder is None:
-            log.junk_missing(self.account.name)
-        elif folder.folder == self.folder or folder.folder not in self.account.watched:
+        try:
+            name = self._take(client)
+        except BaseException:
+            client.connection.shutdown()
+            raise
+        if name is not None:
+            folder = client.open(name, self.folder)
+            self._client = client
+            self._fault_over(self._folder_key)
             return folder
-        else:
-            folder.close()
-        self._with_store(lambda store: store.folders.absent(self.account.name, self.folder, self._clock.now()))
+        client.close()
+        self._fault_over(self._folder_key)
         self._forget_store_fault()
-        self.progress.rest(_JUNK_LOOK_SECONDS)
-        self._clock.wait(self._signals.stop, _JUNK_LOOK_SECONDS)
+        self._signals.unreachable.pop(self._place, None)
+        self.progress.rest(_ROLE_LOOK_SECONDS)
+        self._clock.wait(self._signals.stop, _ROLE_LOOK_SECONDS)
         return None
 
     def _log_in(self) -> mailbox.Client | None:
@@ -215,9 +263,13 @@ class FolderWorker:
             # Together its commands may take longer than one step.
             client = mailbox.log_in(self._server_of(self.account), lambda: self.progress.expect(_COMMANDS_SECONDS))
         except (LoginRefused, ConfigurationError) as fault:
-            is_refused = isinstance(fault, LoginRefused) or None
-            delay = self._logins.done(refused=is_refused) or retry.PASSWORD_UNREADABLE
-            log.login_refused(self.account.name, self.folder, why(fault), delay)
+            is_refused = isinstance(fault, LoginRefused)
+            may_pass = isinstance(fault, LoginRefused) and fault.may_pass
+            ended = self._logins.done(refused=is_refused or None, may_pass=may_pass)
+            if ended.is_passing:
+                log.disconnected(self.account.name, self.folder, why(fault), ended.wait)
+                raise
+            log.login_refused(self.account.name, self.folder, why(fault), ended.wait or retry.PASSWORD_UNREADABLE)
             refused: dict[str, str | Fault] = {"account": self.account.name, "why": fault.faults[0]}
             self._began_fault(self._login_key, Fault("fault.login", refused))
             raise

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from mailwatch import mailbox, retry
 from mailwatch.clock import Clock
@@ -19,6 +21,13 @@ from mailwatch.watch.signals import Progress
 TURN_SECONDS = source.COMMAND_SECONDS + mailbox.LOG_IN_SECONDS + 10.0
 # A `check` that logged in clears the refusals; so often is looked.
 _LOOK_SECONDS = 15.0
+
+
+class Ended(NamedTuple):
+    """How a login ended: the seconds until the next one, and whether a refusal is taken for trouble that passes."""
+
+    wait: float
+    is_passing: bool
 
 
 class Logins:
@@ -63,16 +72,20 @@ class Logins:
             self._clock.wait(stop, seconds)
         return False
 
-    def done(self, *, refused: bool | None) -> float:
-        """The login was tried: refused, or went well, or (None) neither. The seconds until the next may be."""
+    def done(self, *, refused: bool | None, may_pass: bool = False) -> Ended:
+        """End the turn: the login was refused, or went well, or (None) neither.
+
+        `may_pass`: the refusal need not mean a wrong password. It counts like any other.
+        """
         with self._mutex:
             # A replaced worker that wakes may have lost its turn to another.
             if self._turn_of == threading.get_ident():
                 self._turn_until = 0.0
             if refused is None:
-                return 0.0
-            self._remember(refused)
-            return self._left()
+                return Ended(0.0, is_passing=False)
+            count = self._remember(refused, may_pass=may_pass)
+            is_passing = refused and retry.is_login_passing(count, may_pass=may_pass)
+            return Ended(self._left(), is_passing)
 
     def _left(self) -> float:
         """The seconds that are still to be waited after refusals."""
@@ -82,10 +95,18 @@ class Logins:
             return max(self._not_before - monotonic, 0.0) if self._unstored else 0.0
         if stored != self._seen:
             # Of an earlier run. The wall clock may have been set meanwhile: never wait longer than the rule says.
-            delay = retry.login_delay(stored.count)
+            delay = retry.login_delay(stored.count, may_pass=not self._is_told())
             passed = (now - stored.at).total_seconds()
             self._seen, self._not_before = stored, monotonic + min(max(delay - passed, 0.0), delay)
         return max(self._not_before - monotonic, 0.0)
+
+    def _is_told(self) -> bool:
+        """Return whether a person knows of the refusals; the earlier run took those that nobody knows for passing."""
+        try:
+            with contextlib.closing(Store.open(self._state_dir, self._store_file)) as store:
+                return any(episode.key == f"login/{self._account}" for episode in store.episodes.open())
+        except StoreError:
+            return True
 
     def _stored(self) -> Refused | None:
         try:
@@ -99,8 +120,8 @@ class Logins:
         finally:
             store.close()
 
-    def _remember(self, refused: bool) -> None:
-        """On disk; where that can't be, at least in memory."""
+    def _remember(self, refused: bool, *, may_pass: bool) -> int:
+        """Note it on disk; where that can't be, at least in memory. Return the number of refusals in a row."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         self._unstored = self._unstored + 1 if refused else 0
         count = self._unstored
@@ -119,4 +140,5 @@ class Logins:
             pass
         else:
             self._unstored = 0
-        self._not_before = monotonic + (retry.login_delay(count) if refused else 0.0)
+        self._not_before = monotonic + (retry.login_delay(count, may_pass=may_pass) if refused else 0.0)
+        return count

@@ -17,6 +17,7 @@ from mailwatch.watch.folder import FolderWorker
 from mailwatch.watch.heartbeat import HeartbeatWorker, Ping
 from mailwatch.watch.logins import Logins
 from mailwatch.watch.oversight import Oversight
+from mailwatch.watch.roles import RoleFolders
 from mailwatch.watch.signals import Progress, SenderOf, ServerOf, Signals
 
 STOP_SECONDS = 4.0
@@ -65,6 +66,7 @@ class Watch:
         owed = {channel.name: threading.Event() for channel in config.channels}
         self.signals = Signals(owed=owed, store_file=file)
         self._logins = {account.name: Logins(account.name, state_dir, self._clock, file) for account in config.accounts}
+        self._roles = {(account.name, name): RoleFolders() for account in config.accounts for name in account.watched}
         self.folders = [self._folder(account, name) for account in config.accounts for name in account.watched]
         self.channels = [self._channel(channel) for channel in config.channels]
         self.oversight = Oversight(
@@ -79,9 +81,11 @@ class Watch:
         self._thread_of: dict[str, threading.Thread] = {}
         self._hung: list[threading.Thread] = []
 
-    def _folder(self, account: Account, folder: str) -> FolderWorker:
-        logins = self._logins[account.name]
-        return FolderWorker(self._config, account, folder, self._server_of, self.signals, self._clock, logins)
+    def _folder(self, account: Account, folder: str, number: int = 1) -> FolderWorker:
+        logins, roles = self._logins[account.name], self._roles[account.name, folder]
+        return FolderWorker(
+            self._config, account, folder, self._server_of, self.signals, self._clock, logins, roles, number
+        )
 
     def _channel(self, channel: Channel) -> ChannelWorker:
         return ChannelWorker(self._config, channel, self._sender_of, self.signals, self._clock)
@@ -102,15 +106,28 @@ class Watch:
         return sum(thread.is_alive() for thread in self._hung)
 
     def replace_late(self) -> None:
-        """Start a new worker in place of each that is past its deadline; called by the oversight."""
+        """Start a new worker in place of each that is past its deadline, and one for each folder more that a role has;
+        called by the oversight."""
         for at, folder in enumerate(self.folders):
             if folder.progress.is_late:
-                self.folders[at] = self._folder(folder.account, folder.folder)
+                self.folders[at] = self._folder(folder.account, folder.folder, folder.number)
                 self._replace(folder, self.folders[at])
         for at, channel in enumerate(self.channels):
             if channel.progress.is_late:
                 self.channels[at] = self._channel(channel.channel)
                 self._replace(channel, self.channels[at])
+        self._start_wanted()
+
+    def _start_wanted(self) -> None:
+        """How many folders a role has shows only after a login."""
+        if self.signals.stop.is_set():
+            return
+        for first in [folder for folder in self.folders if folder.number == 1]:
+            there = [each for each in self.folders if (each.account, each.folder) == (first.account, first.folder)]
+            wanted = self._roles[first.account.name, first.folder].wanted
+            for number in range(len(there) + 1, wanted + 1):
+                self.folders.append(self._folder(first.account, first.folder, number))
+                self._run(self.folders[-1])
 
     def _replace(self, late: Replaceable, successor: Worker) -> None:
         log.worker_late(late.name)

@@ -164,9 +164,13 @@ class Oversight:
                 continue
             since = folder.last_good_search or self._started
             if now - since > health.STALE_AFTER and not self._is_grace and not self._is_told(store, folder):
-                minutes = int(health.STALE_AFTER.total_seconds() // 60)
-                fields = {"account": folder.account, "folder": folder.folder, "minutes": str(minutes)}
-                self._began_fault(store, key, Fault("fault.stale", fields), now)
+                self._began_fault(store, key, _stale(folder, self._said_of(folder)), now)
+
+    def _said_of(self, folder: FolderHealth) -> Fault | None:
+        """Why there is no connection to the folder, or to one of those of a role, where that is known."""
+        known = list(self._signals.unreachable.items())
+        place = folder.account, folder.folder
+        return next((said for (*where, _), said in known if tuple(where) == place), None)
 
     def _is_told(self, store: Store, folder: FolderHealth) -> bool:
         """Whether a better known reason is told already: a refused login, a missing folder."""
@@ -317,6 +321,15 @@ class _StoreFault:
                 text = texts.word(news, channel.service.form, self._watch.language, self._watch.time_zone)
                 send = self._sender_of(channel)
                 threading.Thread(target=send, args=(text, uuid.uuid4()), name="store-fault", daemon=True).start()
+
+
+def _stale(folder: FolderHealth, said: Fault | None) -> Fault:
+    """The fault of a folder without a good search. `said`: why there is no connection, where that is known."""
+    minutes = str(int(health.STALE_AFTER.total_seconds() // 60))
+    account, name = folder.account, folder.folder
+    if said is None:
+        return Fault("fault.stale", {"account": account, "folder": name, "minutes": minutes})
+    return Fault("fault.stale_said", {"account": account, "folder": name, "minutes": minutes, "why": said})
 
 
 def _is_dead(fares: ChannelState, now: datetime) -> bool:

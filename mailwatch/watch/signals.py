@@ -10,7 +10,7 @@ from mailwatch.catalogue import say_fault
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Channel
 from mailwatch.database import FileId
-from mailwatch.errors import MailwatchError, StoreError
+from mailwatch.errors import Fault, MailwatchError, StoreError
 from mailwatch.mailbox import Server
 from mailwatch.transport import Sender
 
@@ -21,7 +21,7 @@ SenderOf = Callable[[Channel], Sender]
 @dataclass(slots=True)
 class Signals:
     """What the threads tell each other beside the store: stop, "something is owed" for each channel, trouble,
-    and by each worker's name why it can't write the store.
+    by each worker's name why it can't write the store, and by (account, folder, number) why there is no connection.
 
     `has_searched`: a folder had its first good search, or there will be none, for it is stopped. `store_file`: the file
     that this `run` works on; one that takes its place is opened by nobody before `run` knows.
@@ -32,6 +32,7 @@ class Signals:
     trouble: threading.Event = field(default_factory=threading.Event)
     has_searched: threading.Event = field(default_factory=threading.Event)
     store_faults: dict[str, StoreError] = field(default_factory=dict)
+    unreachable: dict[tuple[str, str, int], Fault] = field(default_factory=dict)
     store_file: FileId | None = None
 
     def wake_channels(self, besides: str | None = None) -> None:

@@ -13,6 +13,7 @@ can be scripted as the command "GREETING".
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
 import socket
@@ -375,6 +376,18 @@ class Session:
         self.server.logins += 1
         return self._done(tag, "Logged in")
 
+    def answer_authenticate(self, tag: str, arguments: str) -> bytes:
+        """PLAIN only (RFC 4616), without an initial response."""
+        if arguments.upper() != "PLAIN":
+            return f"{tag} NO [CANNOT] unsupported mechanism\r\n".encode()
+        self.write(b"+ \r\n")
+        response = base64.b64decode(self._read_line() or "").decode("utf-8", "replace")
+        if response.split("\0") != ["", self.server.user, self.server.password]:
+            return f"{tag} NO [AUTHENTICATIONFAILED] Authentication failed.\r\n".encode()
+        self.logged_in = True
+        self.server.logins += 1
+        return self._done(tag, "Logged in")
+
     def answer_id(self, tag: str, arguments: str) -> bytes:
         return self._done(tag, "ID completed", 'ID ("name" "scripted")')
 
@@ -444,6 +457,9 @@ class Session:
                     # Only the date counts, in the time zone that the server shows (RFC 3501, 6.4.4).
                     since = search_date(next(rest, ""))
                     mails = [mail for mail in mails if mail.internal_date.date() >= since]
+                case "FROM":
+                    wanted = next(rest, "").lower()
+                    mails = [mail for mail in mails if wanted in (mime.parse(mail.data).fields["From"] or "").lower()]
                 case "UID":
                     uids = set(chosen(next(rest, ""), self.folder.uids()))
                     mails = [mail for mail in mails if mail.uid in uids]
@@ -506,11 +522,12 @@ def _plain_item(mail: Mail, item: str) -> bytes:
     raise ValueError(f"this server can't fetch {item}")
 
 
-BEFORE_LOGIN = {"GREETING", "CAPABILITY", "LOGIN", "ID", "NOOP", "LOGOUT"}
+BEFORE_LOGIN = {"GREETING", "CAPABILITY", "LOGIN", "AUTHENTICATE", "ID", "NOOP", "LOGOUT"}
 HANDLERS: dict[str, Callable[[Session, str, str], bytes]] = {
     "GREETING": Session.answer_greeting,
     "CAPABILITY": Session.answer_capability,
     "LOGIN": Session.answer_login,
+    "AUTHENTICATE": Session.answer_authenticate,
     "ID": Session.answer_id,
     "NAMESPACE": Session.answer_namespace,
     "ENABLE": Session.answer_enable,
