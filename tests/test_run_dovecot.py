@@ -302,7 +302,10 @@ EXPENSIVE = {
 def test_a_mail_made_to_be_expensive_holds_up_neither_the_other_account_nor_what_follows_it(
     tmp_path: Path, name: str
 ) -> None:
-    """Seen red for the 27 blocks and the long line: no alert of the other account in time, and SIGTERM not obeyed."""
+    """Within 10 s, for the machine is shared; printed is what it took.
+
+    Seen red for the 27 blocks and the long line: no alert of the other account in time, and SIGTERM not obeyed.
+    """
     head = b"From: a <a@marketplace.amazon.co.jp>\r\nX-Mailwatch-Sample: synthetic\r\nContent-Type: "
     (tmp_path / "second").write_text(SECOND_PASSWORD)
     (tmp_path / "second").chmod(0o600)
@@ -322,7 +325,7 @@ def test_a_mail_made_to_be_expensive_holds_up_neither_the_other_account_nor_what
         server.deliver(head + EXPENSIVE[name])
         server.deliver(mails.by_notification(REQUESTS[0]), user=SECOND_USER)
         began = time.monotonic()
-        recorder.wait_for(1, 5, path="/requests")
+        recorder.wait_for(1, 10, path="/requests")
         other = time.monotonic() - began
         server.deliver(mails.by_notification(REQUESTS[1]))
         wait_until(lambda: recorded(tmp_path) == 3 and owed(tmp_path) == 0, 20, "everything told")
