@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from mailwatch.message import NOT_PROSE
+
 _SAFE_PARAMETER = re.compile(r"^[0-9A-Za-z._:+-]{1,60}$")
 
 
@@ -66,21 +68,38 @@ def section_of(values: dict[bytes, Any], section: str) -> bytes:
 
 def text_sections(structure: Any) -> Iterator[TextSection]:
     """The shown text parts of a BODYSTRUCTURE, in order, with MIME lines made from it (RFC 3501 section 7.4.2)."""
+    for section, part in _leaves(structure):
+        if _lower(part[0]) == "text" and _disposition(part) != "attachment":
+            yield TextSection(section or "1", _mime(part, "html" if _lower(part[1]) == "html" else "plain"))
+
+
+def attached_sections(structure: Any) -> Iterator[TextSection]:
+    """The attached texts and mails of a BODYSTRUCTURE, likewise."""
+    for section, part in _leaves(structure):
+        kind, subtype = _lower(part[0]), _lower(part[1])
+        if kind == "text" and _disposition(part) == "attachment" and subtype not in NOT_PROSE:
+            mime = _mime(part, "html" if subtype == "html" else "plain")
+            yield TextSection(section or "1", mime + b"\r\nContent-Disposition: attachment")
+        elif kind == "message" and subtype in {"rfc822", "global"}:
+            yield TextSection(section or "TEXT", _mime(part, "rfc822"))
+
+
+def _leaves(structure: Any) -> Iterator[tuple[str, Any]]:
+    """(section, part) of each part that holds no others, in order; an attached mail is one part."""
     stack: list[tuple[str, Any]] = [("", structure)]
     while stack:
         section, part = stack.pop()
         if isinstance(part[0], list):
             prefix = f"{section}." if section else ""
             stack.extend(reversed([(f"{prefix}{number}", child) for number, child in enumerate(part[0], 1)]))
-        elif _lower(part[0]) == "text" and _disposition(part) != "attachment":
-            yield TextSection(section or "1", _mime(part))
+        else:
+            yield section, part
 
 
-def _mime(part: Any) -> bytes:
-    subtype = "html" if _lower(part[1]) == "html" else "plain"
+def _mime(part: Any, subtype: str) -> bytes:
     raw = part[2] if isinstance(part[2], tuple) else ()
     parameters = {_lower(raw[i]): _lower(raw[i + 1]) for i in range(0, len(raw) - 1, 2)}
-    line = f"Content-Type: text/{subtype}"
+    line = f"Content-Type: {'message' if subtype == 'rfc822' else 'text'}/{subtype}"
     for name in ("charset", "format", "delsp"):
         if _SAFE_PARAMETER.match(parameters.get(name, "")):
             line += f'; {name}="{parameters[name]}"'

@@ -29,7 +29,7 @@ from imapclient.response_types import BodyData
 from mailwatch import connection, fetched, message, providers, server_fault
 from mailwatch.connection import Connection, IdleRefused, LinkLost
 from mailwatch.errors import Fault, FolderMissing, LoginRefused, Unreachable
-from mailwatch.fetched import Headline
+from mailwatch.fetched import Headline, TextSection
 from mailwatch.message import Message, TextPart
 from mailwatch.secret import Secret
 
@@ -143,6 +143,8 @@ class Mailbox:
         self._announced = -1
         # Called before each command of a search; every command ends within a deadline of its own.
         self.before_command: Callable[[], object] = lambda: None
+        # Whether the text attachments of a mail may hold its own text, which a gateway has moved there.
+        self.reads_attached: Callable[[Message], bool] = lambda _: False
 
     @property
     def mode(self) -> str:
@@ -196,7 +198,7 @@ class Mailbox:
                 yield uid, found.received, found.size
 
     def text(self, headline: Headline) -> Message | None:
-        """The candidate's header and text parts, parsed. No attachment is fetched.
+        """The candidate's header and text parts, parsed; its text attachments only where `reads_attached` says so.
 
         None when the mail is gone, or the server does not show it or refuses it alone.
         """
@@ -303,14 +305,32 @@ class Mailbox:
         if not isinstance(first[b"BODYSTRUCTURE"], BodyData):
             raise TypeError("not a BODYSTRUCTURE")
         parts = list(fetched.text_sections(first[b"BODYSTRUCTURE"]))[:MAX_TEXT_PARTS]
+        found = self._sections(uid, parts)
+        if found is None:
+            return None
+        read = message.assemble(header, found)
+        attached = list(fetched.attached_sections(first[b"BODYSTRUCTURE"]))[: message.LIMIT_ATTACHED]
+        if attached and self.reads_attached(read):
+            moved = self._sections(uid, attached)
+            return message.assemble(header, found, moved) if moved is not None else None
+        return read if read.text.strip() else self._without_structure(uid) or read
+
+    def _without_structure(self, uid: int) -> Message | None:
+        """The mail's text where its structure shows none: a wrong boundary, odd line ends, an encoded container."""
+        with contextlib.suppress(*server_fault.SURPRISES):
+            whole = self._beginning(uid)
+            return whole if whole is not None and whole.text.strip() else None
+        return None
+
+    def _sections(self, uid: int, parts: Sequence[TextSection]) -> list[TextPart] | None:
+        """The given parts, at most `LIMIT_TEXT` bytes of each; None where the mail is gone."""
         if not parts:
-            return message.assemble(header, [])
+            return []
         wanted = [f"BODY.PEEK[{part.section}]<0.{message.LIMIT_TEXT}>" for part in parts]
         bodies = self._fetch([uid], wanted).get(uid, {})
         if not any(key.startswith(b"BODY[") and isinstance(value, bytes) for key, value in bodies.items()):
             return None
-        found = [TextPart(part.mime, fetched.section_of(bodies, part.section)) for part in parts]
-        return message.assemble(header, found)
+        return [TextPart(part.mime, fetched.section_of(bodies, part.section)) for part in parts]
 
     def _beginning(self, uid: int) -> Message | None:
         whole = self._fetch([uid], [f"BODY.PEEK[]<0.{MAX_WHOLE}>"]).get(uid)

@@ -1,21 +1,17 @@
 """Mail bytes in, a parsed `Message` out. Total: any bytes give a value, never an exception.
 
-mail-parser reads the address (its grammar takes one mailbox or none, where the standard library believes
-`order-update@amazon.co.jp <bad@evil.example>`); the standard library's compat32 parser splits the parts; our `charset`
-and `html_text` read them. Limits come before parsing: traps section 2, reliability section 4.2.
+One reader for the header of a mail and of each part in it, so that `scan`, `explain` and `run` read the same: a line
+without a colon or a `>From ` line is no end of a header (mysociety/alaveteli#1547). mail-parser reads the address: its
+grammar takes one mailbox or none, where the standard library believes `order-update@amazon.co.jp <bad@evil.example>`.
+`transfer`, `encoded_words`, `charset` and `html_text` read what is in the parts. Limits come before parsing.
 """
 
 from __future__ import annotations
 
-import email
-import email.policy
 import email.utils
 import hashlib
 import logging
-import quopri
 import re
-from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,7 +22,7 @@ from itertools import islice
 import mailparser
 from mailparser.exceptions import MailParserError
 
-from mailwatch import html_text
+from mailwatch import encoded_words, html_text, transfer
 from mailwatch.charset import decode
 
 LIMIT_MAIL = 4 * 1024 * 1024
@@ -35,25 +31,32 @@ LIMIT_HEADER_BLOCK = 100 * 1024
 LIMIT_HEADER = 16 * 1024
 LIMIT_DEPTH = 50
 LIMIT_PARTS = 200
-# 4 MB of base64 are 55,000 lines. The library matches each line with the boundary of each multipart round it.
+# Of the text that a gateway has moved into attachments.
+LIMIT_ATTACHED = 10
+# Quoted-printable is three times as long as what it holds.
+_LIMIT_ENCODED = 3 * html_text.LIMIT
+# Each multipart's boundary is looked for in every line that it holds.
 LIMIT_LINES = 100_000
 LIMIT_PART_FIELD = 2000
+
+STILL_ENCODED = "some text is still encoded"
 
 # A mail can make mail-parser log its headers, which hold buyers' data.
 logging.getLogger("mailparser").setLevel(logging.CRITICAL)
 
-# A line of blanks only is a folded field going on (RFC 5322 section 4.2), not the end of the header.
-_BLOCK_END = re.compile(rb"\r?\n\r?\n|\r\r")
+# A line of blanks only is a folded field going on (RFC 5322 section 4.2), not the end of the header, but before a
+# boundary.
+_BLOCK_END = re.compile(rb"\n\r{0,2}\n|\r\r(?!\n)|\n[ \t]{1,100}\r{0,2}\n(?=--)")
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*(.*)$", re.DOTALL)
 _LINE_END = re.compile(rb"\r\n|\n|\r")
-_WORD = re.compile(rb"=\?([0-9A-Za-z._:+-]{1,40})(?:\*[^?]{0,20})?\?([bBqQ])\?([^?]*)\?=")
+_BLANK_LINES = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]{0,100}")
 _CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CONTAINER = re.compile(rb"^content-type[ \t]*:\s*(?:multipart|message)/", re.IGNORECASE | re.MULTILINE)
-_DELIVERY_STATUS = re.compile(r"^(\s*message/)delivery-status", re.IGNORECASE)
 _BOUNDARY_LINE = re.compile(rb"^--[^\r\n]", re.MULTILINE)
-_NOT_BASE64 = bytes(
-    byte for byte in range(256) if not (chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "+/"))
+# Where the named boundary is not in the body: the first line that a part's header follows.
+_LIKELY_BOUNDARY = re.compile(
+    rb"^--([^\r\n]{1,200})\r{0,3}\n(?:content-[a-z-]{1,30}[ \t]*:|mime-version:)", re.IGNORECASE | re.MULTILINE
 )
 # `Name <local@host>` in letters, digits, blanks and few marks, or whole encoded words of a usual charset: nine of ten
 # From fields. Nothing in it has a meaning of its own to mail-parser, which reads it the same, 20 times slower.
@@ -69,6 +72,8 @@ _PLAIN_ADDRESS = re.compile(
 )
 _PARSER_FAULTS = (MessageError, MailParserError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _SINGLE = ("from", "subject", "message-id", "date", "content-type")
+# Text that is a table, a program or a card, and no mail's own.
+NOT_PROSE = frozenset({"csv", "tab-separated-values", "calendar", "vcard", "x-vcard", "directory", "css", "javascript"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class Field:
     @property
     def text(self) -> str:
         """The value as a person reads it: encoded words and raw 8-bit or JIS bytes decoded, control characters out."""
-        return _CONTROL.sub("", _decode_words(self.raw)).replace("\n", " ").strip()
+        return _CONTROL.sub("", encoded_words.text_of(self.raw)).replace("\n", " ").strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class Message:
 
     `address` is the one mailbox of the one From field, domain in lower case, or None where it can't be read with
     certainty. `plain` and `html` hold the readable text, already decoded. `defects` names what could not be read.
+    `attached` are the text attachments, not read yet: they are no text of the mail's unless a gateway moved it there.
     """
 
     fields: tuple[Field, ...] = ()
@@ -101,6 +107,7 @@ class Message:
     plain: str = ""
     html: html_text.HtmlText = field(default_factory=html_text.HtmlText)
     defects: tuple[str, ...] = ()
+    attached: tuple[Attached, ...] = ()
 
     @property
     def text(self) -> str:
@@ -129,60 +136,58 @@ class TextPart:
     body: bytes
 
 
-class _Bounded(email.policy.Compat32):
-    """The library's own reading of a part's header, but for two things that a mail can make it pay for.
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """One text attachment as it stands in the mail: at most `LIMIT_TEXT` decoded bytes. `is_mail`: a whole mail."""
 
-    Its reading of a field's parameters is quadratic: 256 KB of `;` took 31 s. And it makes a message of each empty line
-    in a delivery report: 4 MB of them took 1.2 GB.
-    """
-
-    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
-        name, value = super().header_source_parse(sourcelines)
-        return name, _DELIVERY_STATUS.sub(r"\1x-delivery-status", value[:LIMIT_PART_FIELD])
-
-
-def part_tree(data: bytes) -> MimePart:
-    """Split a mail or a part into its parts by the standard library, at a bounded cost."""
-    return email.message_from_bytes(data, policy=_Bounded())
+    part: Text
+    is_mail: bool
 
 
 def parse(mail: bytes) -> Message:
     """Parse a whole mail, of which at most `LIMIT_MAIL` bytes and `LIMIT_LINES` lines are looked at."""
-    mail = mail[:LIMIT_MAIL]
+    mail = _BLANK_LINES.sub(b"", mail[:LIMIT_MAIL], count=1).replace(b"\r\r\n", b"\r\n")
+    if b"\n" not in mail:
+        mail = mail.replace(b"\r", b"\n")
     header = header_block(mail)
     if len(header) > LIMIT_HEADER_BLOCK:
         return _message(header, [], ["the header block is over 100 KB"])
     if len(_CONTAINER.findall(mail)) > LIMIT_DEPTH or len(_BOUNDARY_LINE.findall(mail)) > 20 * LIMIT_PARTS:
         return _message(header, [], ["the mail has too many parts"])
     if max(mail.count(b"\n"), mail.count(b"\r")) > LIMIT_LINES:
-        return _message(header, [_Text("plain", mail[len(header) :], None)], ["the mail has too many lines"])
-    tree = part_tree(mail)
-    parts = list(islice(_text_parts(tree), LIMIT_PARTS))
-    defects = [] if parts or not tree.is_multipart() else ["the mail has no text part"]
-    if not parts and _boundary_is_missing(tree):
-        parts = [_Text("plain", mail[len(header) :], None)]
-    return _message(header, parts, defects)
+        return _message(header, [Text("plain", mail[len(header) :], None)], ["the mail has too many lines"])
+    leaves = list(_leaves(mail))
+    parts = [_read_part(leaf) for leaf in islice(filter(_is_shown, leaves), LIMIT_PARTS)]
+    return _message(header, parts, [] if parts else ["the mail has no text part"], _attached(leaves))
 
 
-def assemble(header: bytes, parts: list[TextPart]) -> Message:
-    """Parse a header block and the text parts fetched on their own; attachments were never fetched."""
-    texts: list[_Text] = []
+def assemble(header: bytes, parts: list[TextPart], attached: list[TextPart] | None = None) -> Message:
+    """Parse a header block and the text parts fetched on their own, and the text attachments where they were."""
+    texts: list[Text] = []
     for part in parts:
-        read = _text_parts(part_tree(part.mime + b"\r\n\r\n" + part.body))
+        read = [_read_part(leaf) for leaf in _leaves(part.mime + b"\r\n\r\n" + part.body) if _is_shown(leaf)]
         # Cut by our own limit is no fault of the mail's.
         is_capped = len(part.body) >= LIMIT_TEXT
         texts += [replace(text, is_cut=False) if is_capped else text for text in read]
-    return _message(header[:LIMIT_MAIL], texts, [] if texts else ["the mail has no text part"])
+    moved = [leaf for part in attached or [] for leaf in _leaves(part.mime + b"\r\n\r\n" + part.body)]
+    return _message(header[:LIMIT_MAIL], texts, [] if texts else ["the mail has no text part"], _attached(moved))
+
+
+def read_attached(message: Message) -> tuple[Message, ...]:
+    """Return what the text attachments say: one message of all texts, without a header, and each attached mail."""
+    texts = [each.part for each in message.attached if not each.is_mail]
+    found = [_message(b"", texts, [])] if texts else []
+    return (*found, *(parse(each.part.data) for each in message.attached if each.is_mail))
 
 
 def header_block(mail: bytes) -> bytes:
     """The bytes before the first empty line."""
     found = _BLOCK_END.search(mail[: LIMIT_HEADER_BLOCK * 2])
-    return mail[: found.start()] if found else mail[: LIMIT_HEADER_BLOCK * 2]
+    return mail[: found.start()].rstrip(b"\r") if found else mail[: LIMIT_HEADER_BLOCK * 2]
 
 
 def header_fields(header: bytes) -> tuple[Field, ...]:
-    """The fields of a header block, topmost first, unfolded, each cut at 16 KB."""
+    """The fields of a header block, topmost first, unfolded, each cut at 16 KB; other lines are left out."""
     return tuple(_fields(header[:LIMIT_HEADER_BLOCK]))
 
 
@@ -202,7 +207,9 @@ def sender(fields: tuple[Field, ...]) -> tuple[str, str | None]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class Text:
+    """One text part without its transfer encoding. `is_cut`: its base64 ends in the middle."""
+
     subtype: str
     data: bytes
     charset: str | None
@@ -211,7 +218,7 @@ class _Text:
     is_cut: bool = False
 
 
-def _message(header: bytes, parts: list[_Text], defects: list[str]) -> Message:
+def _message(header: bytes, parts: list[Text], defects: list[str], attached: tuple[Attached, ...] = ()) -> Message:
     fields = header_fields(header)
     first = {each.name: each for each in reversed(fields)}
     display, address = sender(fields)
@@ -224,17 +231,26 @@ def _message(header: bytes, parts: list[_Text], defects: list[str]) -> Message:
             pages.append(html_text.read(text))
         else:
             plain.append(_unflow(text, part.deletes_space) if part.is_flowed else text)
+        # In HTML only what is shown: a picture may stand in an attribute.
+        if transfer.still_encoded(pages[-1].text if part.subtype == "html" and "<" in text else text):
+            defects = [*defects, STILL_ENCODED]
+    subject = first["subject"].text if "subject" in first else ""
+    if transfer.still_encoded(subject):
+        defects = [*defects, STILL_ENCODED]
+    elif "\ufffd" in subject:
+        defects = [*defects, "the subject could not be read"]
     message_id = first["message-id"].text if "message-id" in first else None
     return Message(
         fields=fields,
         address=address,
         display_name=display,
-        subject=first["subject"].text if "subject" in first else "",
+        subject=subject,
         message_id=message_id or None,
         date=_date(first["date"].raw) if "date" in first else None,
         plain=_clean("\n".join(plain)),
         html=_join(pages),
         defects=tuple(dict.fromkeys(defects)),
+        attached=attached,
     )
 
 
@@ -253,69 +269,15 @@ def _join(pages: list[html_text.HtmlText]) -> html_text.HtmlText:
 
 def _fields(header: bytes) -> Iterator[Field]:
     """Split and unfold by hand: the standard library refuses or recurses on crafted fields (libraries 3.3)."""
-    logical: list[bytes] = []
-    for line in _LINE_END.split(header):
+    logical: list[list[bytes]] = []
+    for line in _LINE_END.split(header.removeprefix(b"\xef\xbb\xbf").replace(b"\r\r\n", b"\r\n")):
         if line[:1] in {b" ", b"\t"} and logical:
-            # No further than is read: to add 30,000 lines to one field copies it 30,000 times.
-            if len(logical[-1]) <= LIMIT_HEADER:
-                logical[-1] += b"\n" + line[: LIMIT_HEADER + 1]
+            logical[-1].append(line[: LIMIT_HEADER + 1])
         else:
-            logical.append(line)
-    for line in logical:
-        if found := _FIELD.match(line[:LIMIT_HEADER]):
+            logical.append([line])
+    for lines in logical:
+        if found := _FIELD.match(b"\n".join(lines)[:LIMIT_HEADER]):
             yield Field(found[1].decode("ascii").lower(), found[2].strip())
-
-
-def _decode_words(raw: bytes) -> str:
-    """RFC 2047, forgiving: neighbouring words of one charset are joined as *bytes* before decoding, for mail programs
-    split inside a character; raw UTF-8, JIS or CP932 between them is guessed (traps section 2)."""
-    pieces: list[tuple[str | None, bytes]] = []
-    at = 0
-    for word in _WORD.finditer(raw):
-        between = raw[at : word.start()]
-        if between.strip(b" \t\n") or not pieces or pieces[-1][0] is None:
-            pieces.append((None, between))
-        charset = word[1].decode("ascii").lower()
-        pieces.append((charset, _word_bytes(word[2], word[3])))
-        at = word.end()
-    pieces.append((None, raw[at:]))
-    return "".join(_decode_run(run) for run in _runs(pieces))
-
-
-def _runs(pieces: list[tuple[str | None, bytes]]) -> Iterator[tuple[str | None, bytes]]:
-    charset, data = pieces[0]
-    for next_charset, more in pieces[1:]:
-        if next_charset == charset:
-            data += more
-        else:
-            yield charset, data
-            charset, data = next_charset, more
-    yield charset, data
-
-
-def _decode_run(run: tuple[str | None, bytes]) -> str:
-    charset, data = run
-    if charset is None:
-        # An unfolded line keeps its blank; a folded raw JIS field restarts in ASCII, which decode() knows.
-        data = re.sub(rb"\n[ \t]+", b" " if b"\x1b" not in data else b"", data)
-    return decode(data, charset).text
-
-
-def _word_bytes(encoding: bytes, content: bytes) -> bytes:
-    if encoding in b"qQ":
-        return quopri.decodestring(content.replace(b"_", b"=20"), header=True)
-    return _from_base64(content)
-
-
-def _from_base64(content: bytes) -> bytes:
-    """Base64 that may be cut or lack its padding: what can be read is read."""
-    content = content.translate(None, _NOT_BASE64)
-    whole = len(content) - len(content) % 4
-    tail = content[whole:]
-    try:
-        return b64decode(content[:whole]) + (b64decode(tail + b"=" * (4 - len(tail))) if len(tail) > 1 else b"")
-    except Base64Error:
-        return b64decode(content[:whole])
 
 
 def _address(raw: bytes) -> str | None:
@@ -353,51 +315,132 @@ def _date(raw: bytes) -> datetime | None:
         return None
 
 
-def _text_parts(tree: MimePart) -> Iterator[_Text]:
-    """The text parts that are shown, in order; never into an attached mail, which anyone may attach (libraries 3.3)."""
-    stack = [tree]
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """One part that holds no others, or a container whose parts can't be told apart."""
+
+    fields: tuple[Field, ...]
+    body: bytes
+    main: str
+    subtype: str
+
+    def value(self, name: str) -> str:
+        """The first field of this name, or ""."""
+        return next((each.text for each in self.fields if each.name == name), "")
+
+    @property
+    def is_attachment(self) -> bool:
+        """Whether the part says that it is not to be shown."""
+        return self.value("content-disposition").strip("\"' ").casefold().startswith("attachment")
+
+
+def _leaves(mail: bytes) -> Iterator[_Leaf]:
+    """The parts of a mail, in order; never into an attached mail, which anyone may attach."""
+    stack = [(mail, 0)]
     while stack:
-        part = stack.pop()
-        kind = part.get_content_maintype()
-        if part.is_multipart():
-            if kind == "multipart":
-                stack.extend(reversed([child for child in part.get_payload() if isinstance(child, MimePart)]))
-        elif kind == "text" and part.get_content_disposition() != "attachment":
-            yield _read_part(part)
+        entity, depth = stack.pop()
+        fields, body = _entity(entity)
+        declared = _declared(fields)
+        main, subtype = declared.get_content_maintype(), declared.get_content_subtype()
+        if main != "multipart":
+            yield _Leaf(fields, body, main, subtype)
+            continue
+        inside = _split(body, _boundary(declared))
+        if not inside:
+            # A container is never encoded itself, and some gateways do so all the same.
+            body = transfer.decode(body, _Leaf(fields, b"", "", "").value("content-transfer-encoding")).data
+            inside = _split(body, _boundary(declared)) or _split(body, _likely_boundary(body))
+        if inside and depth < LIMIT_DEPTH:
+            stack.extend((part, depth + 1) for part in reversed(inside))
+        else:
+            yield _Leaf((), body, "text", "plain")
 
 
-def _read_part(part: MimePart) -> _Text:
-    subtype = "html" if part.get_content_subtype() == "html" else "plain"
-    parameters = dict(part.get_params(failobj=[]) or [])
-    data, is_cut = _part_bytes(part)
-    return _Text(
-        subtype,
+def _entity(entity: bytes) -> tuple[tuple[Field, ...], bytes]:
+    """The fields of a part and its body; one that begins with an empty line, or with text, has no field."""
+    if empty := _LINE_END.match(entity):
+        return (), entity[empty.end() :]
+    found = _BLOCK_END.search(entity[: LIMIT_HEADER_BLOCK * 2])
+    fields = header_fields(header_block(entity))
+    return (fields, entity[found.end() :] if found else b"") if fields else ((), entity)
+
+
+def _declared(fields: tuple[Field, ...]) -> MimePart:
+    """The Content-Type, for the standard library to take apart."""
+    declared = MimePart()
+    value = next((each.text for each in fields if each.name == "content-type"), "text/plain")
+    declared["Content-Type"] = value[:LIMIT_PART_FIELD]
+    return declared
+
+
+def _boundary(declared: MimePart) -> bytes:
+    return _parameters(declared).get("boundary", "").rstrip().encode("utf-8", "replace")
+
+
+def _likely_boundary(body: bytes) -> bytes:
+    found = _LIKELY_BOUNDARY.search(body)
+    return found[1].rstrip() if found else b""
+
+
+def _split(body: bytes, boundary: bytes) -> list[bytes]:
+    """The parts between the lines of the boundary; what stands before the first is no part (RFC 2046 section 5.1)."""
+    if not boundary:
+        return []
+    line = re.compile(rb"^--" + re.escape(boundary) + rb"(--)?[ \t]{0,100}\r{0,3}(?:\n|\Z)", re.MULTILINE)
+    found = list(line.finditer(body))
+    ends = [*(each.start() for each in found), len(body)][1:]
+    return [
+        body[mark.end() : end].removesuffix(b"\n").removesuffix(b"\r")
+        for mark, end in zip(found, ends, strict=True)
+        if not (mark[1] and (end == len(body) or not body[mark.end() : end].strip()))
+    ]
+
+
+def _is_shown(leaf: _Leaf) -> bool:
+    return leaf.main == "text" and not leaf.is_attachment
+
+
+def _attached(leaves: list[_Leaf]) -> tuple[Attached, ...]:
+    """The attached texts and mails, at most `LIMIT_ATTACHED`."""
+    found: list[Attached] = []
+    for leaf in leaves:
+        if leaf.main == "message" and leaf.subtype in {"rfc822", "global"}:
+            found.append(Attached(_read_part(leaf), is_mail=True))
+        elif leaf.main == "text" and leaf.is_attachment and leaf.subtype not in NOT_PROSE:
+            part = _read_part(leaf)
+            found.append(Attached(part, is_mail=_is_mail(part.data)))
+    cut = found[:LIMIT_ATTACHED]
+    return tuple(replace(each, part=replace(each.part, data=each.part.data[:LIMIT_TEXT])) for each in cut)
+
+
+def _is_mail(data: bytes) -> bool:
+    """Whether a text begins with the header of a mail, as an `.eml` under the name of a text does."""
+    header = _BLANK_LINES.sub(b"", data[:LIMIT_HEADER], count=1)
+    return {"from", "subject"} <= {each.name for each in header_fields(header_block(header))}
+
+
+def _read_part(leaf: _Leaf) -> Text:
+    parameters = _parameters(_declared(leaf.fields))
+    name = parameters.get("charset")
+    # Never the library's idea of the bytes' charset; and its base64 gives cut text back undecoded.
+    data, is_cut = transfer.decode(leaf.body[:_LIMIT_ENCODED], leaf.value("content-transfer-encoding"), name)
+    return Text(
+        "html" if leaf.subtype == "html" else "plain",
         data,
-        charset=str(parameters["charset"]) if "charset" in parameters else None,
-        is_flowed=str(parameters.get("format", "")).lower() == "flowed",
-        deletes_space=str(parameters.get("delsp", "")).lower() == "yes",
-        is_cut=is_cut,
+        charset=name,
+        is_flowed=parameters.get("format", "").lower() == "flowed",
+        deletes_space=parameters.get("delsp", "").lower() == "yes",
+        is_cut=is_cut and len(leaf.body) <= _LIMIT_ENCODED,
     )
 
 
-def _part_bytes(part: MimePart) -> tuple[bytes, bool]:
-    """The part's bytes without their transfer encoding, and whether base64 ends in the middle.
-
-    Never the library's idea of their charset; and its base64 gives cut text back undecoded.
-    """
-    is_base64 = str(part.get("Content-Transfer-Encoding", "")).strip().lower() == "base64"
-    if is_base64:
-        del part["Content-Transfer-Encoding"]
-    data = part.get_payload(decode=True)
-    if not isinstance(data, bytes):
-        return b"", False
-    if not is_base64:
-        return data, False
-    return _from_base64(data), len(data.translate(None, _NOT_BASE64.replace(b"=", b""))) % 4 != 0
-
-
-def _boundary_is_missing(tree: MimePart) -> bool:
-    return tree.get_content_maintype() == "multipart" and not tree.is_multipart()
+def _parameters(declared: MimePart) -> dict[str, str]:
+    """The parameters of a Content-Type; one in the form of RFC 2231 is (charset, language, value)."""
+    try:
+        found = declared.get_params(failobj=[]) or []
+    except _PARSER_FAULTS:
+        return {}
+    return {name.lower(): str(value[2] if isinstance(value, tuple) else value) for name, value in found}
 
 
 def _unflow(text: str, deletes_space: bool) -> str:

@@ -8,15 +8,17 @@ Amazon's, speaks of cancelling, unknown (`possible`) · Amazon's and unreadable 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from mailwatch import encoded_words
 from mailwatch.amazon import details, sender, template, wish, words
 from mailwatch.amazon.details import Item, Parts
 from mailwatch.amazon.sender import From, Sender
 from mailwatch.amazon.template import Match, Signals, Template, Templates
-from mailwatch.message import Message
-from mailwatch.trust import Provider, Trust, judge
+from mailwatch.message import STILL_ENCODED, Message, read_attached
+from mailwatch.trust import Provider, Trust, judge, names_amazon, vouches_for_amazon
 
 
 class Kind(StrEnum):
@@ -106,6 +108,23 @@ _PRODUCT_WORDS = re.compile(
 # A seller's performance figure. Newsletters and account mails speak of it; beside an order ID a request may, too:
 # 「キャンセル率には影響しません」.
 _RATE = re.compile(r"キャンセルの?(?:率|割合|比率)|cancell?ation(?:defect)?(?:rate|ratio)")
+_SENDER_FIELDS = frozenset({"from", "sender", "reply-to", "return-path", "subject"})
+_HEAD = 4096
+_NEAR_LINES = 6
+_MOST_QUOTED = 10
+_QUOTED_FROM = re.compile(
+    r"[\s>*|・]{0,20}(?:from|sender|差出人|送信者|送信元|発信者|von|absender|de|da|mittente|expéditeur|remitente)"
+    r"[ \t]{0,5}[:：]",
+    re.IGNORECASE,
+)
+_QUOTED_SUBJECT = re.compile(
+    r"[\s>*|・]{0,20}(?:subject|件名|題名|表題|betreff|objet|asunto|oggetto)[ \t]{0,5}[:：][ \t]{0,5}", re.IGNORECASE
+)
+_FAILED = re.compile(
+    r"retriev|fail|could ?n.t|could not|unable|quarantin|blocked|fehler|konnte|échec|errore"
+    r"|取得でき|表示でき|失敗|エラー|隔離",
+    re.IGNORECASE,
+)
 _REPLY = re.compile(r"^(?:re|aw|sv|rv|回答|返信|返)(?:\[\d+\])?:", re.IGNORECASE)
 
 
@@ -121,21 +140,29 @@ class Examined:
 
 
 def examine(message: Message, provider: Provider, templates: Templates) -> Examined:
-    """Look at a message from every side and come to a verdict."""
+    """Look at a message from every side and come to a verdict.
+
+    Where its own text says nothing, so is what a gateway moved into attachments, and what a server sent in its place.
+    """
     origin = sender.classify(message.display_name, message.address)
-    trust = judge(message, origin, provider)
-    parts = details.split(message, origin, templates)
-    matches = _matches(message, origin, parts, templates)
-    return Examined(origin, trust, parts, tuple(matches), _verdict(message, origin, trust, parts, matches))
+    found = _examine(message, origin, judge(message, origin, provider), templates)
+    if found.trust is Trust.FORGED or found.verdict.kind not in {Kind.IGNORED, Kind.UNREADABLE}:
+        return found
+    if elsewhere := _moved(message, found, templates) or _stub(message, found, templates):
+        return elsewhere
+    if found.verdict.kind is Kind.IGNORED and message.address is None and _is_named(message, provider):
+        return replace(found, verdict=Verdict(Kind.UNREADABLE, "no_from"))
+    return found
 
 
 def read(message: Message, provider: Provider, templates: Templates, *, is_junk: bool = False) -> tuple[Notice, ...]:
     """What the message says: one notice for each order it tells of, at least one (which may be `ignored`).
 
-    In a junk folder (`is_junk`) a `wish` or `possible` counts only from a verified sender (design section 3).
+    In a junk folder (`is_junk`) a `wish` or `possible`, and a mail whose From is not Amazon's, counts only from a
+    verified sender (design section 3).
     """
     found = examine(message, provider, templates)
-    if is_junk and found.verdict.kind in {Kind.WISH, Kind.POSSIBLE} and found.trust is not Trust.VERIFIED:
+    if is_junk and _is_junk(message, found, provider):
         found = replace(found, verdict=Verdict(Kind.IGNORED, "junk"))
     base = Notice(
         found.verdict.kind,
@@ -148,6 +175,135 @@ def read(message: Message, provider: Provider, templates: Templates, *, is_junk:
     if found.verdict.kind is Kind.IGNORED:
         return (base,)
     return _with_orders(base, found.verdict, found.parts)
+
+
+def reads_attached(message: Message) -> bool:
+    """Whether the text attachments may be read: those of Amazon's mail, or of one that names an Amazon address."""
+    origin = sender.classify(message.display_name, message.address)
+    return origin.is_amazon or (origin.sender is not Sender.LOOKALIKE and bool(_named(message)))
+
+
+def _is_junk(message: Message, found: Examined, provider: Provider) -> bool:
+    if found.trust is Trust.VERIFIED:
+        return False
+    if found.verdict.kind in {Kind.WISH, Kind.POSSIBLE}:
+        return True
+    is_amazons = sender.classify(message.display_name, message.address).is_amazon
+    return found.verdict.kind is Kind.UNREADABLE and not is_amazons and not vouches_for_amazon(message, provider)
+
+
+def _examine(message: Message, origin: From, trust: Trust, templates: Templates) -> Examined:
+    parts = details.split(message, origin, templates)
+    matches = _matches(message, origin, parts, templates)
+    verdict = _verdict(message, origin, trust, parts, matches)
+    if verdict.kind is Kind.IGNORED and trust is not Trust.FORGED and origin.is_amazon:
+        # What is still encoded may ask for anything, whatever the rest says.
+        verdict = (
+            Verdict(Kind.UNREADABLE, "encoded", _route_of(origin)) if STILL_ENCODED in message.defects else verdict
+        )
+    return Examined(origin, trust, parts, tuple(matches), verdict)
+
+
+# ---- a mail's text in another place ----
+
+
+def _moved(message: Message, found: Examined, templates: Templates) -> Examined | None:
+    """What the text attachments ask, as a gateway leaves them that puts its own note in the mail's place.
+
+    `possible` at most, with the trust of the mail only where its own From is Amazon's.
+    """
+    if not message.attached or not reads_attached(message):
+        return None
+    trust = found.trust if found.origin.is_amazon else Trust.UNVERIFIED
+    for attached in read_attached(message):
+        inner = _as_of_amazon(message, attached)
+        made = _examine(inner, sender.classify(inner.display_name, inner.address), trust, templates)
+        if made.verdict.kind in {Kind.REQUEST, Kind.WISH, Kind.POSSIBLE}:
+            return _possible(made, "moved")
+        if made.verdict.kind is Kind.UNREADABLE and attached.fields:
+            return made
+    return None
+
+
+def _as_of_amazon(message: Message, attached: Message) -> Message:
+    """An attached mail speaks for itself; an attached text for the mail's Amazon address, under its subject."""
+    if attached.fields:
+        return attached
+    is_amazons = sender.classify(message.display_name, message.address).is_amazon
+    address = message.address if is_amazons else _named(message)[0]
+    return replace(attached, address=address, subject=message.subject)
+
+
+def _stub(message: Message, found: Examined, templates: Templates) -> Examined | None:
+    """A server's or gateway's own words in place of a mail of Amazon's, whose From and Subject they quote."""
+    is_machine = sender.is_machine(message.display_name, message.address, message.subject)
+    if found.origin.is_amazon or not is_machine or message.attached:
+        return None
+    if headers := list(dict.fromkeys(_quoted_headers(message.text)))[:_MOST_QUOTED]:
+        return next(filter(None, (_quoted(message, *each, templates) for each in headers)), None)
+    if message.address is None and _FAILED.search(message.text[:_HEAD]):
+        return next(filter(None, (_unlabelled(message, each, templates) for each in _named(message)[:1])), None)
+    return None
+
+
+def _quoted(message: Message, address: str, subject: str, templates: Templates) -> Examined | None:
+    """What a mail of this From and Subject would be, whose text is not there."""
+    inner = Message(address=address, subject=subject)
+    made = _examine(inner, sender.classify("", address), Trust.UNVERIFIED, templates)
+    if made.verdict.kind in {Kind.IGNORED, Kind.CANCELLED}:
+        return None
+    whole = replace(inner, plain=message.plain, html=message.html)
+    made = replace(made, parts=details.split(whole, made.origin, templates))
+    return made if made.verdict.kind is Kind.UNREADABLE else _possible(made, "stub")
+
+
+def _unlabelled(message: Message, address: str, templates: Templates) -> Examined | None:
+    made = _examine(replace(message, address=address), sender.classify("", address), Trust.UNVERIFIED, templates)
+    return _possible(made, "stub") if made.verdict.kind in {Kind.REQUEST, Kind.WISH, Kind.POSSIBLE} else None
+
+
+def _possible(made: Examined, why: str) -> Examined:
+    verdict = made.verdict
+    return replace(made, verdict=Verdict(Kind.POSSIBLE, why, verdict.route or _route_of(made.origin)))
+
+
+def _quoted_headers(text: str) -> Iterator[tuple[str, str]]:
+    """(exact Amazon address, subject) of each mail whose header lines the first 4 KB of a text quote."""
+    lines = text[:_HEAD].split("\n")
+    subjects = [(number, value) for number, value in _labelled(lines, _QUOTED_SUBJECT)]
+    for number, value in _labelled(lines, _QUOTED_FROM):
+        near = sorted((abs(at - number), at, subject) for at, subject in subjects if abs(at - number) <= _NEAR_LINES)
+        for address in sender.addresses(value):
+            yield address, near[0][2] if near else ""
+
+
+def _labelled(lines: list[str], label: re.Pattern[str]) -> Iterator[tuple[int, str]]:
+    """(line number, value) of each line with the label; the value may stand in the line below it."""
+    for number, line in enumerate(lines):
+        if found := label.match(line[:1000]):
+            value = line[found.end() : 1000].strip() or "".join(lines[number + 1 : number + 2]).strip()
+            yield number, encoded_words.text_of(value.encode("utf-8", "replace"))
+
+
+def _named(message: Message) -> tuple[str, ...]:
+    """The exact Amazon addresses in the subject and the first 4 KB of the text."""
+    return (*sender.addresses(message.subject), *sender.addresses(message.text[:_HEAD]))
+
+
+def _is_named(message: Message, provider: Provider) -> bool:
+    """Whether a mail without a readable From names Amazon where only a sender, a reply or the provider does.
+
+    Never Received, Message-ID or DKIM: every newsletter that goes out through Amazon SES has those.
+    """
+    fields = (
+        field.text
+        for field in message.fields
+        if field.name in _SENDER_FIELDS or field.name.startswith("x-original-") or field.name.endswith("-original-from")
+    )
+    return any(map(sender.names_amazon, fields)) or names_amazon(message, provider)
+
+
+# ---- the verdict on one text ----
 
 
 def _verdict(  # noqa: PLR0911 - one return a way to a verdict, in their order

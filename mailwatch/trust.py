@@ -2,16 +2,18 @@
 
 Anyone can write such a field into a mail. Trusted is the topmost one with the configured authserv-id that stands before
 the first Received whose `by` host is not the provider's; a Received without `from` is a hand-over inside the provider
-and does not count (design section 3; Gmail writes `by 2002:…` on top).
+and does not count (design section 3; Gmail writes `by 2002:…` on top). A provider may write one field for each method
+(trusteddomainproject/OpenDMARC#17): those below it in the same unbroken block are read with it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mailwatch.amazon import marketplace
+from mailwatch.amazon import marketplace, sender
 from mailwatch.amazon.sender import From, Sender
 from mailwatch.message import Field, Message
 
@@ -21,6 +23,8 @@ _RECEIVED_BY = re.compile(r"\bby\s+([0-9A-Za-z._:\[\]-]+)", re.IGNORECASE)
 _RECEIVED_FROM = re.compile(r"^\s*from\s", re.IGNORECASE)
 _RESULT = re.compile(r"^\s*([a-z][a-z0-9-]*)(?:/[0-9]+)?\s*=\s*([a-z]+)", re.IGNORECASE)
 _PROPERTY = re.compile(r"\b(header\.(?:from|d|i))\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
+
+Result = tuple[str, str, dict[str, str]]
 
 
 class Trust(StrEnum):
@@ -49,12 +53,12 @@ class Provider:
         return (registered_domain(self.authserv_id),) if self.authserv_id else ()
 
 
-def judge(message: Message, sender: From, provider: Provider) -> Trust:
+def judge(message: Message, origin: From, provider: Provider) -> Trust:
     """The trust of one mail; pure."""
-    if sender.sender is Sender.LOOKALIKE:
+    if origin.sender is Sender.LOOKALIKE:
         return Trust.FORGED
-    results = _results(_trusted_field(message.fields, provider))
-    if sender.is_amazon and any(method == "dmarc" and result == "fail" for method, result, _ in results):
+    results = trusted_results(message, provider)
+    if origin.is_amazon and any(method == "dmarc" and result == "fail" for method, result, _ in results):
         return Trust.FORGED
     if message.repeated or message.address is None:
         return Trust.UNVERIFIED
@@ -72,18 +76,48 @@ def registered_domain(host: str) -> str:
     return ".".join(labels[-3:] if deep else labels[-2:])
 
 
-def _trusted_field(fields: tuple[Field, ...], provider: Provider) -> str | None:
-    """The value of the one field that counts, without its authserv-id; None where there is none."""
+def vouches_for_amazon(message: Message, provider: Provider) -> bool:
+    """Whether a trusted field passes an Amazon domain, for a mail whose own From can't be read."""
+    results = trusted_results(message, provider)
+    if any(method == "dmarc" and result != "pass" for method, result, _ in results):
+        return False
+    return any(
+        result == "pass" and marketplace.of_domain(_named(method, properties)) for method, result, properties in results
+    )
+
+
+def names_amazon(message: Message, provider: Provider) -> bool:
+    """Whether a trusted field names an exact Amazon domain, whatever it says of it."""
+    return any(map(sender.names_amazon, _trusted_values(message.fields, provider)))
+
+
+def trusted_results(message: Message, provider: Provider) -> list[Result]:
+    """(method, result, properties) of each result that the own provider wrote; properties in lower case.
+
+    A field of the block that repeats a method is somebody else's: it ends the reading.
+    """
+    results: list[Result] = []
+    for value in _trusted_values(message.fields, provider):
+        more = _results(value)
+        if {method for method, _, _ in results} & {method for method, _, _ in more}:
+            break
+        results += more
+    return results
+
+
+def _trusted_values(fields: tuple[Field, ...], provider: Provider) -> Iterator[str]:
+    """The values of the fields that count, without their authserv-id."""
     if provider.authserv_id is None:
-        return None
+        return
+    is_in_block = False
     for field in fields:
-        if field.name == "received" and not _is_provider_s(field, provider.hosts):
-            return None
         if field.name == "authentication-results":
             authserv_id, rest = _split_id(field)
             if authserv_id == provider.authserv_id.lower():
-                return rest
-    return None
+                is_in_block = True
+                yield rest
+        elif is_in_block or (field.name == "received" and not _is_provider_s(field, provider.hosts)):
+            return
 
 
 def _is_provider_s(field: Field, hosts: tuple[str, ...]) -> bool:
@@ -104,17 +138,16 @@ def _split_id(field: Field) -> tuple[str, str]:
     return (head[1].lower(), value[head.end() :]) if head else ("", "")
 
 
-def _results(value: str | None) -> list[tuple[str, str, dict[str, str]]]:
-    """(method, result, properties) of each result; properties in lower case."""
+def _results(value: str) -> list[Result]:
     found = []
-    for piece in re.split(r";|\s(?=(?:dkim|dmarc|spf|domainkeys)\s*=)", value or ""):
+    for piece in re.split(r";|\s(?=(?:dkim|dmarc|spf|domainkeys)\s*=)", value):
         if result := _RESULT.match(piece):
             properties = {key.lower(): text.lower() for key, text in _PROPERTY.findall(piece)}
             found.append((result[1].lower(), result[2].lower(), properties))
     return found
 
 
-def _passes(results: list[tuple[str, str, dict[str, str]]], domain: str) -> bool:
+def _passes(results: list[Result], domain: str) -> bool:
     """DMARC pass of the From domain, or DKIM pass of an Amazon domain aligned with an Amazon From."""
     dmarc = [properties for method, _, properties in results if method == "dmarc"]
     all_pass = all(result == "pass" for method, result, _ in results if method == "dmarc")
@@ -135,6 +168,11 @@ def _signer(properties: dict[str, str]) -> str:
     if by_d and by_i and not marketplace.is_within(by_i, by_d):
         return ""
     return by_d or by_i
+
+
+def _named(method: str, properties: dict[str, str]) -> str:
+    """The domain that a result is about: DMARC's From, DKIM's signer; SPF's proves no sender."""
+    return {"dmarc": properties.get("header.from", ""), "dkim": _signer(properties)}.get(method, "")
 
 
 def _without_comments(value: str) -> str:

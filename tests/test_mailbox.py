@@ -1092,3 +1092,53 @@ def test_a_headline_of_a_vanished_mail_is_no_surprise(server: ScriptedImap) -> N
         assert list(box.headlines([])) == []
         assert list(box.headlines([99])) == []
         assert box.text(Headline(99, NOON, 1, b"")) is None
+
+
+# ---- text that is encoded otherwise, moved, or hidden in the structure ----
+
+
+@pytest.mark.parametrize("encoding", [b"7BIT", b"QUOTED-PRINTABLE", b"X-UNKNOWN", b"BASE64;"])
+def test_a_part_is_decoded_by_its_bytes_where_the_structure_contradicts_them(
+    server: ScriptedImap, encoding: bytes
+) -> None:
+    """Seen red with the encoding of BODYSTRUCTURE believed."""
+    uid = server.deliver(mails.by_notification(ORDER))
+    server.override(uid, "BODYSTRUCTURE", b'("TEXT" "PLAIN" NIL NIL NIL "%s" 400 9 NIL NIL NIL NIL)' % encoding)
+    with opened(server) as box:
+        assert ORDER in texts(box, [uid])[uid]
+
+
+def with_attachment(kind: bytes, body: bytes) -> bytes:
+    return (
+        b"From: Amazon <seller-notification@amazon.co.jp>\r\nSubject: x\r\n"
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nnote\r\n--b\r\n"
+        b"Content-Type: " + kind + b"\r\nContent-Disposition: attachment; filename=x\r\n\r\n" + body + b"\r\n--b--\r\n"
+    )
+
+
+@pytest.mark.parametrize("kind", [b"text/plain", b"text/html", b"message/rfc822", b"image/png", b"text/csv"])
+@pytest.mark.parametrize("is_read", [True, False])
+def test_only_text_attachments_are_fetched_and_only_where_they_may_be_read(
+    server: ScriptedImap, kind: bytes, is_read: bool
+) -> None:
+    """Seen red with `reads_attached` not asked, and with any attachment taken."""
+    uid = server.deliver(with_attachment(kind, b"Subject: inner\r\n\r\nhello"))
+    with opened(server) as box:
+        box.reads_attached = lambda _: is_read
+        [headline] = box.headlines([uid])
+        found = box.text(headline)
+    assert found is not None
+    assert found.text.strip() == "note"
+    assert len(found.attached) == (is_read and kind not in {b"image/png", b"text/csv"})
+    assert any("BODY.PEEK[2]" in line for line in server.lines()) == bool(found.attached)
+
+
+@pytest.mark.parametrize("boundary", [b"nowhere", b""])
+def test_a_mail_whose_structure_shows_no_text_is_read_from_its_beginning(server: ScriptedImap, boundary: bytes) -> None:
+    """Seen red with the structure believed: told as unreadable, without its order."""
+    text = f"--b\r\nContent-Type: text/plain\r\n\r\nOrder ID: {ORDER}\r\n--b--\r\n".encode()
+    head = b"From: a <a@amazon.co.jp>\r\nSubject: x\r\nContent-Type: multipart/mixed; boundary=" + boundary
+    uid = server.deliver(head + b"\r\n\r\n" + text)
+    server.override(uid, "BODYSTRUCTURE", b'(("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0 NIL NIL NIL NIL) "MIXED")')
+    with opened(server) as box:
+        assert ORDER in texts(box, [uid])[uid]

@@ -173,7 +173,7 @@ def test_control_characters_do_not_reach_the_text() -> None:
         (b"\x1b$B%-%c\x1b(B\r\n \x1b$B%s%;%k\x1b(B", "キャンセル"),
         (encoded("utf-7", b"+MK0-"), "+MK0-"),
         (encoded("zlib", b"plain"), "plain"),
-        (b"=?utf-8?B?44Kt44Oj", "=?utf-8?B?44Kt44Oj"),
+        (b"=?utf-8?B?44Kt44Oj", "キャ"),
         (b"=?utf-8?X?a?=", "=?utf-8?X?a?="),
         (b"a\r\n b\r\n\tc", "a b c"),
         (b"", ""),
@@ -302,6 +302,140 @@ def test_any_kind_of_line_end_ends_the_header(line_end: bytes) -> None:
     raw = line_end.join([b"From: a@amazon.co.jp", b"Subject: one", b" two", b"", b"body"])
     parsed = message.parse(raw)
     assert (parsed.subject, parsed.plain.strip()) == ("one two", "body")
+
+
+ODD_LINES = [
+    b"X-Broken no colon here",
+    b">From x Mon Jun  6 00:00:00 2022",
+    b"From x Mon Jun  6 00:00:00 2022",
+    b": no name",
+    b"---",
+    "日本語の行".encode(),
+    b"\x00",
+]
+
+
+@pytest.mark.parametrize("odd", ODD_LINES)
+@pytest.mark.parametrize("at", [0, 1, 2, 3])
+def test_a_line_that_is_no_field_ends_no_header(odd: bytes, at: int) -> None:
+    """Near mysociety/alaveteli#1547. Seen red with `email.message_from_bytes` in `parse`, which ends the header there:
+    `run`, for which the server splits the mail, read it, and `scan` did not."""
+    head = [AMAZON.strip(), b"Subject: x", b"Content-Transfer-Encoding: base64"]
+    head.insert(at, odd)
+    header, body = b"\r\n".join(head), base64.encodebytes("キャンセル".encode())
+    whole = message.parse(header + b"\r\n\r\n" + body)
+    fetched = message.assemble(header, [TextPart(b"Content-Type: text/plain", body)])
+    for read in (whole, fetched):
+        assert (read.address, read.subject, read.plain.strip()) == (
+            "seller-notification@amazon.co.jp",
+            "x",
+            "キャンセル",
+        )
+
+
+@pytest.mark.parametrize("above", [b"\r\n", b"\n\n", b"\xef\xbb\xbf", b"From x Mon Jun 6\r\n"])
+def test_what_stands_above_the_header_is_no_part_of_it(above: bytes) -> None:
+    assert message.parse(above + mail("キャンセル".encode())).address == "seller-notification@amazon.co.jp"
+
+
+@pytest.mark.parametrize("end", [b"\r\r\n", b"\n", b"\r"])
+def test_a_multipart_with_odd_line_ends_is_read(end: bytes) -> None:
+    body = b"--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nhello\r\n--b--\r\n"
+    raw = mail(body, head=b"Content-Type: multipart/mixed; boundary=b\r\n")
+    parsed = message.parse(raw.replace(b"\r\n", end))
+    assert (parsed.plain.strip(), parsed.subject) == ("hello", "x")
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        b"multipart/mixed; boundary=nowhere",
+        b"multipart/mixed",
+        b"multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64",
+        b'multipart/mixed; boundary="b"\r\nContent-Transfer-Encoding: quoted-printable',
+    ],
+)
+def test_a_container_whose_parts_are_hidden_is_taken_apart(declared: bytes) -> None:
+    body = b"--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>hello</p>\r\n--b--\r\n"
+    if b"base64" in declared:
+        body = base64.encodebytes(body)
+    assert message.parse(mail(body, head=b"Content-Type: " + declared + b"\r\n")).html.text == "hello"
+
+
+def test_a_part_without_a_header_is_text() -> None:
+    for part in (b"--b\r\n\r\nhello world\r\n--b--\r\n", b"--b\r\nhello world\r\n--b--\r\n"):
+        parsed = message.parse(mail(part, head=b"Content-Type: multipart/mixed; boundary=b\r\n"))
+        assert parsed.plain.strip() == "hello world"
+
+
+# ---- attachments ----
+
+
+def with_attachments(*parts: bytes) -> bytes:
+    body = (
+        b"".join(b"--b\r\n" + part + b"\r\n" for part in (b"Content-Type: text/plain\r\n\r\nnote", *parts))
+        + b"--b--\r\n"
+    )
+    return mail(body, head=b"Content-Type: multipart/mixed; boundary=b\r\n")
+
+
+def attachment(kind: bytes, body: bytes) -> bytes:
+    return b"Content-Type: " + kind + b"\r\nContent-Disposition: attachment; filename=x\r\n\r\n" + body
+
+
+def test_attached_texts_and_mails_are_kept_apart_until_they_are_asked_for() -> None:
+    parsed = message.parse(
+        with_attachments(
+            attachment(b"text/plain", b"one"),
+            attachment(b"image/png", b"\x89PNG"),
+            attachment(b"text/csv", b"order-id,reason"),
+            attachment(b"application/pdf", b"%PDF"),
+            attachment(b"text/html", b"<p>two</p>"),
+            attachment(b"message/rfc822", AMAZON + b"Subject: inner\r\n\r\nthree\r\n"),
+            attachment(b"text/plain", base64.encodebytes(AMAZON + b"Subject: as text\r\n\r\nfour\r\n")),
+        )
+    )
+    assert parsed.text.strip() == "note"
+    texts, inner, as_text = message.read_attached(parsed)
+    assert (texts.plain.strip(), texts.html.text) == ("one", "two")
+    assert (inner.subject, inner.plain.strip()) == ("inner", "three")
+    assert (as_text.subject, as_text.plain.strip()) == ("as text", "four")
+
+
+def test_at_most_ten_attachments_of_256_kb_are_kept() -> None:
+    """Seen red with either limit taken out."""
+    parsed = message.parse(with_attachments(*[attachment(b"text/plain", b"x" * (LIMIT_TEXT + 10))] * 12))
+    assert [len(each.part.data) for each in parsed.attached] == [LIMIT_TEXT] * message.LIMIT_ATTACHED
+
+
+def test_the_attachments_change_no_content_key() -> None:
+    """Where one server gives them and another does not, a copy stays a copy."""
+    raw = with_attachments(attachment(b"text/plain", b"one"))
+    header = message.header_block(raw)
+    fetched = message.assemble(header, [TextPart(b"Content-Type: text/plain", b"note")])
+    assert message.parse(raw).content_key() == fetched.content_key()
+
+
+# ---- what is still encoded ----
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"", b"=41=42=43 x"),
+        (b"", (b"\x81\x82\x83".hex() * 12).encode()[:72] + b"\r\n" + b"0123456789abcdef" * 4 + b"\r\n" + b"f" * 64),
+        (b"X-Y: z\r\nContent-Type: text/html\r\n", b"A" * 76 + b"\r\n" + b"B" * 76 + b"\r\n" + b"C" * 76 + b"\r\n"),
+    ],
+)
+def test_a_text_that_still_looks_encoded_is_named_a_defect(head: bytes, body: bytes) -> None:
+    assert message.STILL_ENCODED in message.parse(mail(body, head=head)).defects
+
+
+def test_a_subject_that_still_looks_encoded_or_was_lost_is_named_a_defect() -> None:
+    raw = AMAZON + b"Subject: %s\r\n\r\nx\r\n"
+    assert message.STILL_ENCODED in message.parse(raw % b"?utf-8?B?44Kt44Oj?=").defects
+    assert message.parse(raw % b"=?utf-8?B?/////w==?=").defects
+    assert not message.parse(raw % b"=?utf-8?B?44Kt44Oj?=").defects
 
 
 # ---- copies ----

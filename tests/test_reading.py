@@ -340,9 +340,15 @@ def test_subjects_without_end_do_not_cross_the_wire(
 
 def test_a_headline_that_was_cut_is_looked_at_whole() -> None:
     """Its From may stand behind the cut. Planted fault: it is taken for somebody else's: red."""
-    cut = b"Subject: " + b"x" * mailbox.MAX_HEADLINE
+    cut = b"From: a@b.example\r\nSubject: " + b"x" * mailbox.MAX_HEADLINE
     assert search._is_candidate(Headline(1, None, 1, cut[: mailbox.MAX_HEADLINE]))
     assert not search._is_candidate(Headline(1, None, 1, cut[:100]))
+
+
+def test_a_headline_without_a_readable_from_is_looked_at_whole() -> None:
+    """Sender or Reply-To may name Amazon. Planted fault: taken for somebody else's, as before: red."""
+    for header in (b"", b"Subject: x\r\n", b"From: \r\nSubject: x\r\n", b"From: Shop <news@\r\n"):
+        assert search._is_candidate(Headline(1, None, 1, header))
 
 
 # ---- slow is not hung ----

@@ -144,6 +144,66 @@ def test_nothing_that_may_be_amazons_is_left_unfetched(raw: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("display", "address", "subject"),
+    [
+        ("Shop", None, "x"),
+        ("", None, ""),
+        ("Gateway", "gw@shop.example", "[held] from seller-notification@amazon.co.jp"),
+        ("Mail Delivery System", "MAILER-DAEMON@shop.example", "x"),
+        ("Microsoft Exchange", "x@shop.example", "Retrieval using the IMAP4 protocol failed"),
+        ("x", "x@shop.example", "隔離通知"),
+    ],
+)
+def test_what_may_stand_in_place_of_a_mail_of_amazons_is_fetched(
+    display: str, address: str | None, subject: str
+) -> None:
+    assert sender.may_be_amazon(display, address, subject)
+
+
+@pytest.mark.parametrize(
+    "subject", ["", "キャンセルのお知らせ", "amazon.co.jp で買える本", "x@amazonses.com", "a@amazon.co.jp.evil.example"]
+)
+def test_other_peoples_mail_is_not_fetched(subject: str) -> None:
+    assert not sender.may_be_amazon("店長", "x@shop.example", subject)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('From: "Amazon" ("seller-notification@amazon.co.jp")', ("seller-notification@amazon.co.jp",)),
+        ("差出人：seller-notification@AMAZON.co.jp様", ("seller-notification@amazon.co.jp",)),
+        ("a@amazon.co.jp, b+c@marketplace.amazon.com.", ("a@amazon.co.jp", "b+c@marketplace.amazon.com")),
+        ("a@amazon.co.jp.evil.example b@xamazon.co.jp c@amazon.co.jp-x d@amazonses.com e@mail.amazonaws.com", ()),
+        ("a@amazon.co.jp@evil.example", ()),
+        ("a@amazon.co.jp." + "b" * 100 + ".example", ()),
+        ("amazon.co.jp", ()),
+    ],
+)
+def test_only_exact_addresses_are_named(text: str, expected: tuple[str, ...]) -> None:
+    assert sender.addresses(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<x@bounces.amazon.co.jp>", True),
+        ("Amazon.co.jp: お知らせ", True),
+        ("amazon.co.jpからのお知らせ", True),
+        ("amazon.co.jp.", True),
+        ("amazon", False),
+        ("amazon.co.jp.evil.example", False),
+        ("bounce+amazon.co.jp@shop.example", False),
+        ("0101@ap-northeast-1.amazonses.com", False),
+        ("x@email.amazonaws.com", False),
+        ("my-amazon.co.jp", False),
+    ],
+)
+def test_only_exact_domains_name_amazon(text: str, expected: bool) -> None:
+    """Seen red with `in` for the compare of whole labels."""
+    assert sender.names_amazon(text) is expected
+
+
+@pytest.mark.parametrize(
     "domain",
     [
         "",

@@ -79,6 +79,47 @@ def test_after_lmtp_delivery_the_local_hosts_received_may_stand_on_top() -> None
     assert trust(head, AMAZON, REST, provider=own) is Trust.VERIFIED
 
 
+SPF_FIELD = results("spf=pass smtp.mailfrom=bounces.amazon.co.jp")
+DKIM_FIELD = results("dkim=pass header.d=amazon.co.jp")
+DMARC_FIELD = results("dmarc=pass (p=quarantine dis=none) header.from=amazon.co.jp")
+OTHER_FIELD = results("dmarc=pass header.from=amazon.co.jp", authserv_id="mx.evil.example")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        SPF_FIELD + DMARC_FIELD + DKIM_FIELD,
+        DKIM_FIELD + SPF_FIELD + DMARC_FIELD,
+        SPF_FIELD + DKIM_FIELD,
+        SPF_FIELD + OTHER_FIELD + DMARC_FIELD,
+        OTHER_FIELD + SPF_FIELD + DMARC_FIELD,
+        BY_GOOGLE + SPF_FIELD + DMARC_FIELD + FROM_SES,
+    ],
+)
+def test_a_field_for_each_method_is_read_together(head: bytes) -> None:
+    """trusteddomainproject/OpenDMARC#17. Seen red with the topmost field alone."""
+    assert trust(head, AMAZON, REST) is Trust.VERIFIED
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        SPF_FIELD + OTHER_FIELD,
+        SPF_FIELD + FROM_SES + DMARC_FIELD,
+        SPF_FIELD + b"X-Spam: no\r\n" + DMARC_FIELD,
+        results("dkim=none") + DKIM_FIELD,
+        results("dmarc=none") + results("dmarc=pass header.from=amazon.co.jp", "dkim=pass header.d=amazon.co.jp"),
+    ],
+)
+def test_a_field_outside_the_block_or_against_it_verifies_nothing(head: bytes) -> None:
+    """Seen red with the end of the block not kept, and with a repeated method read."""
+    assert trust(head, AMAZON, REST) is Trust.UNVERIFIED
+
+
+def test_a_fail_in_any_field_of_the_block_is_a_fail() -> None:
+    assert trust(DKIM_FIELD, results("dmarc=fail header.from=amazon.co.jp"), AMAZON, REST) is Trust.FORGED
+
+
 DMARC = "dmarc=pass header.from=amazon.co.jp"
 FORGERIES = {
     "below a foreign Received": FOREIGN + PASS,

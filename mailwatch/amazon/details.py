@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from urllib.parse import unquote
 
 from mailwatch.amazon import order_id, wish, words
 from mailwatch.amazon.marketplace import directory
@@ -28,8 +29,14 @@ _OTHER_BEFORE = re.compile(rf"(?:{_OTHERS})[^。\n]{{0,15}}$")
 _OTHER_BEHIND = re.compile(r"^[^。\n]{0,8}?(?:と?は(?:別|異な)|ではな|ではあり|は(?:出荷済|発送済|対象外))")
 _HEAD_MARK = re.compile(r"\n[ \t]*#[ \t]*$")
 _LIST_MARKS = re.compile(r"[\s,、，・;/と及びand]+")
-_URL = re.compile(r"https?://[^\s<>\"']{1,300}")
-_ORDER_LINK = re.compile(r"^https?://([0-9a-z.-]+)/.*?([0-9]{3}-[0-9]{7}-[0-9]{7})(?![0-9-])", re.IGNORECASE)
+_LIMIT_LINK = 2000
+_URL = re.compile(rf"https?://[^\s<>\"']{{1,{_LIMIT_LINK}}}")
+_ORDER_LINK = re.compile(r"^(?:https?://)?([0-9a-z.-]+)/.*?([0-9]{3}-[0-9]{7}-[0-9]{7})(?![0-9-])", re.IGNORECASE)
+_INNER_LINK = re.compile(r"(?=https?://)|(?<=[/=?&])(?<!://)(?=sellercentral\.)", re.IGNORECASE)
+# Link scanners wrap links in links: twice is common, thrice was never seen.
+_UNWRAPPINGS = 3
+# Proofpoint's v2 form writes `-3A` for `:`, `_` for `/`, `-2D` for `-`.
+_DASH_ESCAPE = re.compile(r"-([0-9A-F]{2})")
 
 _RELAY_ITEM = re.compile(r"(\d{1,4})\s*/\s*(\S.*)")
 # For a line without blanks in front: two runs of blanks side by side are tried in every division between them.
@@ -110,8 +117,8 @@ def _places(parts: Parts) -> tuple[tuple[str, ...], bool]:
     in_frame = order_id.find(parts.frame)
     if labelled := order_id.unique(_labelled_ones(parts.frame, in_frame)):
         return labelled, True
-    linked = _linked((*parts.links, *_URL.findall(parts.frame)))
-    return linked or _unlabelled(parts.frame, in_frame), False
+    shown = _URL.findall(parts.frame)
+    return _linked((*parts.links, *shown)) or _unlabelled(parts.frame, in_frame) or _in_links(shown), False
 
 
 def _others(parts: Parts, whole: str, orders: tuple[str, ...]) -> tuple[str, ...]:
@@ -174,9 +181,28 @@ def _is_labelled(text: str, found: Found) -> bool:
 
 def _linked(links: tuple[str, ...]) -> tuple[str, ...]:
     """The IDs of links to an order page of one of the known hosts, compared whole."""
-    found = [match for link in links if (match := _ORDER_LINK.match(link))]
+    pieces = (piece for link in links for piece in _INNER_LINK.split(_unwrapped(link)))
+    found = [match for piece in pieces if (match := _ORDER_LINK.match(piece))]
     hosts = {marketplace.order_host for marketplace in directory().marketplaces}
     return tuple(dict.fromkeys(match[2] for match in found if match[1].lower() in hosts))
+
+
+def _in_links(links: list[str]) -> tuple[str, ...]:
+    """The IDs that stand percent-encoded in links that the text shows; the others were found as text."""
+    return order_id.unique([each for link in links for each in order_id.find(order_id.fold(_unwrapped(link)))])
+
+
+def _unwrapped(link: str) -> str:
+    """The link with the percent-encoding undone that a link scanner put round the true one."""
+    link = link[:_LIMIT_LINK]
+    for _ in range(_UNWRAPPINGS):
+        plain = unquote(link)
+        if "-3A__" in plain:
+            plain = _DASH_ESCAPE.sub(lambda found: chr(int(found[1], 16)), plain.replace("_", "/"))
+        if plain == link:
+            break
+        link = plain
+    return link
 
 
 def _head_of_relay(text: str) -> str:

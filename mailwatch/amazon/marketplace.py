@@ -27,6 +27,7 @@ class Directory:
     buyer_hosts: tuple[str, ...]
     pay_hosts: tuple[str, ...]
     shopper: frozenset[str]
+    machines: frozenset[str]
 
 
 @cache
@@ -40,6 +41,7 @@ def directory() -> Directory:
         buyer_hosts=tuple(senders["buyer_hosts"]),
         pay_hosts=tuple(senders["pay_hosts"]),
         shopper=frozenset(senders["shopper"]),
+        machines=frozenset(senders["machines"]),
     )
 
 

@@ -42,6 +42,16 @@ _CONFUSABLE = str.maketrans(
     "aaaaooooommmmzzzzzznnnnnaaaaaaaaoooooo",
 )
 _ADDRESS = re.compile(r"[^\s<>\"'()@]+@([0-9a-z.-]+\.[a-z]{2,})")
+_LIMIT_TEXT = 4096
+_MAILBOX = re.compile(
+    r"(?<![0-9A-Za-z.!#$%&*+/=?^_{|}~-])[0-9A-Za-z.!#$%&*+/=?^_{|}~-]{1,100}@[0-9A-Za-z.-]{4,100}(?![0-9A-Za-z.@-])"
+)
+_DOMAIN = re.compile(r"(?<![0-9A-Za-z.-])[0-9A-Za-z.-]{4,100}(?![0-9A-Za-z.@-])")
+_MACHINE = re.compile(
+    r"exchange|imap|pop3|quarantin|gateway|mail ?security|spam|virus|mailscanner|mimecast|barracuda|proofpoint"
+    r"|隔離|無害化|ウイルス|迷惑メール|ゲートウェイ",
+    re.IGNORECASE,
+)
 _NOT_WORD = re.compile(r"[^a-z0-9\u30a0-\u30ff]")
 _CLAIMS = re.compile(r"^(?:the)?(?:amazon|アマゾン)")
 
@@ -59,9 +69,35 @@ def classify(display: str, address: str | None) -> From:
     return From(Sender.LOOKALIKE if _looks_like_amazon(display, address, domain) else Sender.OTHER)
 
 
-def may_be_amazon(display: str, address: str | None) -> bool:
-    """Whether a mail is worth fetching: everything but what is surely from somebody else."""
-    return classify(display, address).sender is not Sender.OTHER
+def may_be_amazon(display: str, address: str | None, subject: str = "") -> bool:
+    """Whether a mail is worth fetching, by its From and Subject: all but what is surely from somebody else.
+
+    Without a certain address the whole header decides. What servers and gateways send in place of a mail may hold one
+    of Amazon's.
+    """
+    if classify(display, address).sender is not Sender.OTHER:
+        return True
+    return bool(addresses(subject)) or is_machine(display, address, subject)
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """The exact Amazon addresses that a text names, domain in lower case; look-alikes are none."""
+    found = (found[0].rpartition("@") for found in _MAILBOX.finditer(text[:_LIMIT_TEXT]))
+    named = ((local, domain.lower().rstrip(".")) for local, _, domain in found)
+    return tuple(dict.fromkeys(f"{local}@{domain}" for local, domain in named if marketplace.of_domain(domain)))
+
+
+def names_amazon(text: str) -> bool:
+    """Whether a text names an exact domain of a marketplace, with or without an address; never a look-alike."""
+    return any(marketplace.of_domain(found[0].lower().rstrip(".")) for found in _DOMAIN.finditer(text[:_LIMIT_TEXT]))
+
+
+def is_machine(display: str, address: str | None, subject: str) -> bool:
+    """Whether a mail server or a gateway may have written this mail in place of another one."""
+    local = (address or "").rpartition("@")[0].lower()
+    return (
+        address is None or local in directory().machines or _MACHINE.search(f"{display} {subject}"[:1000]) is not None
+    )
 
 
 def _amazons(local: str, domain: str, found: Marketplace) -> Sender:

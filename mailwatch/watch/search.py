@@ -100,6 +100,7 @@ class Search:
         self._clock = clock
         self._progress = progress
         folder.before_command = self._step
+        folder.reads_attached = notice.reads_attached
         self._channels = audience(config.channels)
         self._uidvalidity = folder.uidvalidity or 0
         self._floor = self._start()
@@ -445,7 +446,8 @@ def _is_candidate(headline: Headline) -> bool:
     if len(headline.header) >= mailbox.MAX_HEADLINE:
         return True  # cut off, maybe before its From
     try:
-        display, address = message.sender(message.header_fields(headline.header))
-        return sender.may_be_amazon(display, address)
+        fields = message.header_fields(headline.header)
+        subject = next((field.text for field in fields if field.name == "subject"), "")
+        return sender.may_be_amazon(*message.sender(fields), subject)
     except Exception:  # noqa: BLE001 - reading is total; should it not be, one mail must not hold the others
         return True
