@@ -18,7 +18,7 @@ from mailwatch.alert import Digest, DigestRow, FaultNews, MorningLine, Stage
 from mailwatch.database import Database, moment
 from mailwatch.errors import Fault
 from mailwatch.notice import Kind, Notice
-from mailwatch.outbox import WAS_TOLD, Outbox
+from mailwatch.outbox import Outbox
 from mailwatch.trust import Trust
 
 SINGLE_AN_HOUR = 20
@@ -66,11 +66,6 @@ class Reports:
             *(now.timestamp(), request, notice.kind, notice.order_id, "told" if is_named else "waiting"),
         )
         return is_named
-
-    def was_told(self, request: int) -> bool:
-        """Whether the request's alerts reached a person by name; one that a digest only counted did not."""
-        query = f"SELECT 1 FROM request WHERE id = ? AND {WAS_TOLD}"  # noqa: S608 - a constant
-        return self._database.one(query, request) is not None
 
     def tell_digest(self, channels: Iterable[str], now: datetime, hold_until: datetime | None) -> bool:
         """Owe the digest of the unverified that wait, where it is time; whether it was."""

@@ -18,7 +18,6 @@ from mailwatch.trust import Trust
 
 # The roll-out was Amazon.co.jp's (domain section 2): its days are Japanese days wherever mailwatch runs.
 ROLLOUT_ZONE = ZoneInfo("Asia/Tokyo")
-VERIFIED_SOON = timedelta(minutes=15)
 
 
 class Action(StrEnum):
@@ -72,13 +71,12 @@ class Known:
     """What the store knows of the notice's order, or of its mail.
 
     `is_copy`: a mail with the same content, at least as trusted, is known. `sightings`: those of the order's request,
-    oldest first, empty where there is none. `is_told`: a person was told, not only counted in a digest.
+    oldest first, empty where there is none.
     """
 
     is_copy: bool = False
     state: State = State.OPEN
     sightings: tuple[Sighting, ...] = ()
-    is_told: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,23 +143,23 @@ def _first(_notice: Notice, _at: datetime, known: Known, _rules: Rules) -> Decis
     return None if known.sightings else Decision(Action.OPEN, "first of its order")
 
 
+def _official_now(notice: Notice, _at: datetime, known: Known, _rules: Rules) -> Decision | None:
+    """Tell again, whatever the trust: an official request changes what the seller may do without harm to the rate."""
+    if notice.kind is Kind.REQUEST and not _is_official(known):
+        return Decision(Action.REOPEN, "now official")
+    return None
+
+
 def _unverified_after_verified(notice: Notice, _at: datetime, known: Known, _rules: Rules) -> Decision | None:
     if notice.trust is Trust.UNVERIFIED and _is_verified(known):
         return Decision(Action.JOIN, "unverified, and known from verified mail")
     return None
 
 
-def _verified_now(notice: Notice, at: datetime, known: Known, _rules: Rules) -> Decision | None:
-    if notice.trust is not Trust.VERIFIED or _is_verified(known):
-        return None
-    if known.is_told and abs(at - known.sightings[0].at) <= VERIFIED_SOON:
-        return Decision(Action.JOIN, "verified soon after the first alert")
-    return Decision(Action.REOPEN, "verified now")
-
-
-def _official_now(notice: Notice, _at: datetime, known: Known, _rules: Rules) -> Decision | None:
-    if notice.kind is Kind.REQUEST and not _is_official(known):
-        return Decision(Action.REOPEN, "now official")
+def _verified_now(notice: Notice, _at: datetime, known: Known, _rules: Rules) -> Decision | None:
+    """Tell again, always: an alert from unverified mail may have been a spoof that the seller threw away."""
+    if notice.trust is Trust.VERIFIED and not _is_verified(known):
+        return Decision(Action.REOPEN, "verified now")
     return None
 
 
@@ -199,9 +197,9 @@ _TABLE: tuple[Callable[[Notice, datetime, Known, Rules], Decision | None], ...] 
     _doubtful,
     _cancelled,
     _first,
+    _official_now,
     _unverified_after_verified,
     _verified_now,
-    _official_now,
     _wish_after_official,
     _more_items,
     _other_route,

@@ -231,8 +231,7 @@ class Store:
             is_copy = any(each.is_told for each in reading.notices) and self._insert_content(reading)
             recorded = []
             for notice in reading.notices:
-                takers = [kinds for _, kinds in wanted if notice.kind in kinds]
-                decision, number = self._record_notice(notice, reading, rules, is_copy, takers)
+                decision, number = self._record_notice(notice, reading, rules, is_copy)
                 if notice.trust is Trust.FORGED:
                     self.reports.count("forged")
                 is_told = decision.alerts or _is_news_of_cancelling(notice, decision)
@@ -250,14 +249,13 @@ class Store:
             return recorded
 
     def _record_notice(
-        self, notice: Notice, reading: Reading, rules: Rules, is_copy: bool, takers: Sequence[frozenset[str]]
+        self, notice: Notice, reading: Reading, rules: Rules, is_copy: bool
     ) -> tuple[Decision, int | None]:
-        """The decision, and the number of the request it is about (None: no request). `takers`: what the channels that
-        take such a notice take."""
+        """Return the decision, and the number of the request it is about (None: no request)."""
         identity = self._identity(notice, reading)
         row = self._database.one("SELECT * FROM request WHERE identity = ?", identity)
         kept = replace(notice, items=self._without_titles(notice.items))
-        decision = request.decide(kept, reading.mail.received, self._known(row, is_copy, takers), rules)
+        decision = request.decide(kept, reading.mail.received, self._known(row, is_copy), rules)
         if decision.action is Action.QUIET or (decision.action is Action.JOIN and row is None):
             return decision, None
         number = self._insert_request(identity, kept, reading) if row is None else int(row["id"])
@@ -276,17 +274,12 @@ class Store:
     def _exists(self, identity: bytes) -> bool:
         return self._database.one("SELECT 1 FROM request WHERE identity = ?", identity) is not None
 
-    def _known(self, row: sqlite3.Row | None, is_copy: bool, takers: Sequence[frozenset[str]]) -> Known:
-        """What `decide` needs. Only sightings that ask count: a genuine `possible` must not pass for a request.
-
-        Who takes requests but no wishes was not told by the alert of a wish.
-        """
+    def _known(self, row: sqlite3.Row | None, is_copy: bool) -> Known:
+        """Return what `decide` needs. Only sightings that ask count: a `possible` must not pass for a request."""
         if row is None:
             return Known(is_copy=is_copy)
         asked = [each for each in rows.sightings(self._database, row["id"]) if each.kind in _ASKS]
-        kinds_told = {each.kind for each in asked}
-        is_told = self.reports.was_told(row["id"]) and all(kinds & kinds_told for kinds in takers)
-        return Known(is_copy=is_copy, state=State(row["state"]), sightings=tuple(asked), is_told=is_told)
+        return Known(is_copy=is_copy, state=State(row["state"]), sightings=tuple(asked))
 
     def _without_titles(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Titles are not kept (design section 6): a keyed hash of how one begins tells the same item from another."""
