@@ -304,7 +304,8 @@ def explain(ctx: click.Context, /, file: Path, is_json: bool, anonymise: bool, *
         return
     parsed = message.parse(mail)
     if is_json:
-        click.echo(json.dumps(explaining.as_json(parsed, use.provider, use.templates), ensure_ascii=False))
+        found = explaining.as_json(parsed, use.provider, use.templates, use.marketplace)
+        click.echo(json.dumps(found, ensure_ascii=False))
     else:
         language = config.watch.language if config else _LOCALE
         click.echo(explaining.as_text(parsed, use.provider, use.templates, language))

@@ -12,14 +12,16 @@ from mailwatch.texts import plain
 from mailwatch.trust import Provider
 
 
-def as_json(message: Message, provider: Provider, templates: Templates) -> dict[str, Any]:
+def as_json(
+    message: Message, provider: Provider, templates: Templates, marketplace: str | None = None
+) -> dict[str, Any]:
     """Everything as one object, stable."""
     found = examine(message, provider, templates)
-    notices = read(message, provider, templates)
+    notices = read(message, provider, templates, marketplace=marketplace)
     return {
         "from": message.address,
         "sender": found.origin.sender.value,
-        "marketplace": found.origin.marketplace.code if found.origin.marketplace else None,
+        "marketplace": notices[0].marketplace,
         "trust": found.trust.value,
         "repeated_fields": sorted(message.repeated),
         "subject": message.subject,

@@ -94,6 +94,11 @@ MIGRATIONS = {
     ALTER TABLE reading ADD COLUMN process TEXT;
     ALTER TABLE outbox ADD COLUMN answers INTEGER NOT NULL DEFAULT 0;
     """,
+    4: """
+    ALTER TABLE request ADD COLUMN marketplace_basis INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE request ADD COLUMN marketplace_trust TEXT NOT NULL DEFAULT 'forged';
+    ALTER TABLE request ADD COLUMN undelivered_at REAL;
+    """,
 }
 SCHEMA_VERSION = max(MIGRATIONS)
 

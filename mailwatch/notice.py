@@ -15,6 +15,7 @@ from enum import StrEnum
 from mailwatch import encoded_words
 from mailwatch.amazon import details, sender, template, wish, words
 from mailwatch.amazon.details import Item, Parts
+from mailwatch.amazon.marketplace import Basis
 from mailwatch.amazon.sender import From, Sender
 from mailwatch.amazon.template import Match, Signals, Template, Templates
 from mailwatch.message import STILL_ENCODED, Message, read_attached
@@ -48,6 +49,7 @@ class Notice:
     route: Route | None = None
     template: str | None = None
     marketplace: str | None = None
+    marketplace_basis: Basis = Basis.NOTHING
     order_id: str | None = None
     also_mentioned: tuple[str, ...] = ()
     items: tuple[Item, ...] = ()
@@ -155,11 +157,20 @@ def examine(message: Message, provider: Provider, templates: Templates) -> Exami
     return found
 
 
-def read(message: Message, provider: Provider, templates: Templates, *, is_junk: bool = False) -> tuple[Notice, ...]:
+def read(
+    message: Message,
+    provider: Provider,
+    templates: Templates,
+    *,
+    is_junk: bool = False,
+    marketplace: str | None = None,
+) -> tuple[Notice, ...]:
     """What the message says: one notice for each order it tells of, at least one (which may be `ignored`).
 
+    `marketplace`: the code for an order whose mail tells none.
+
     In a junk folder (`is_junk`) a `wish` or `possible`, and a mail whose From is not Amazon's, counts only from a
-    verified sender (design section 3).
+    verified sender.
     """
     found = examine(message, provider, templates)
     if is_junk and _is_junk(message, found, provider):
@@ -169,12 +180,18 @@ def read(message: Message, provider: Provider, templates: Templates, *, is_junk:
         found.trust,
         route=found.verdict.route,
         template=found.verdict.template,
-        marketplace=found.origin.marketplace.code if found.origin.marketplace else None,
         sender_domain=message.address.rpartition("@")[2] if message.address else None,
     )
-    if found.verdict.kind is Kind.IGNORED:
-        return (base,)
-    return _with_orders(base, found.verdict, found.parts)
+    notices = (base,) if found.verdict.kind is Kind.IGNORED else _with_orders(base, found.verdict, found.parts)
+    return tuple(_with_marketplace(each, message, found, marketplace) for each in notices)
+
+
+def _with_marketplace(notice: Notice, message: Message, found: Examined, default: str | None) -> Notice:
+    """Of a mail that is not Amazon's no marketplace is told."""
+    if not found.origin.is_amazon:
+        return notice
+    code, basis = details.marketplace_of(message, found.origin, found.parts, notice.order_id, default)
+    return replace(notice, marketplace=code, marketplace_basis=basis)
 
 
 def reads_attached(message: Message) -> bool:

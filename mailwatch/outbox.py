@@ -371,7 +371,7 @@ class Outbox:
             return news
         if now.timestamp() - row["created_at"] > PRIVATE_FOR.total_seconds():
             stored.update(reason=None, excerpt=None)
-        request = self._database.one("SELECT id, asked FROM request WHERE id = ?", row["request"])
+        request = self._database.one("SELECT id, asked, marketplace FROM request WHERE id = ?", row["request"])
         alert = rows.alert_in(self._database, stored, request, is_repeat)
         return replace(alert, open_requests=self.open_requests(now), told_at=now)
 

@@ -117,6 +117,8 @@ def alert_in(database: Database, stored: dict[str, Any], request: sqlite3.Row | 
         "received": datetime.fromtimestamp(stored["received"], UTC),
         "items": items_in(stored["items"]),
         "also_mentioned": tuple(stored["also_mentioned"]),
+        # A later mail may have corrected it before this is sent.
+        "marketplace": (request["marketplace"] if request else None) or stored["marketplace"],
     }
     return Alert(
         **facts,

@@ -37,6 +37,7 @@ class Settings:
     seller: str
     rules: Rules
     templates: Templates
+    marketplace: str | None = "JP"  # as in a configuration that says nothing
     zone: tzinfo = ROLLOUT_ZONE  # for people; it is Amazon.co.jp's too
 
 
@@ -44,12 +45,15 @@ def settings(config: Config | None, given: dict[str, Any]) -> Settings:
     """The configuration's settings, those of `--account`, and what the options give instead. Raises `UsageError`."""
     made = Settings(Provider(), "shop", Rules(), template.shipped())
     if config:
-        made = replace(made, rules=config.rules, templates=config.templates, zone=config.watch.time_zone)
+        marketplace = "JP" if config.watch.language == "ja" else None
+        made = replace(
+            made, rules=config.rules, templates=config.templates, marketplace=marketplace, zone=config.watch.time_zone
+        )
     if name := given["account"]:
         account = next((each for each in config.accounts if each.name == name), None) if config else None
         if account is None:
             raise UsageError("scan.no_account", name=name)
-        made = replace(made, provider=account.provider, seller=account.seller)
+        made = replace(made, provider=account.provider, seller=account.seller, marketplace=account.marketplace)
     provider = Provider(
         given["authserv_id"] or made.provider.authserv_id, tuple(given["received_by"]) or made.provider.received_by
     )
@@ -133,7 +137,7 @@ def _recorded(
             parsed = scan.parse(found, unreadable)
             if parsed is None:
                 continue
-            notices = notice.read(parsed, use.provider, use.templates)
+            notices = notice.read(parsed, use.provider, use.templates, marketplace=use.marketplace)
             reading = Reading(scan.identity(found), use.seller, parsed.content_key(), notices)
             for recorded in store.record(reading, use.rules, (), found.seen_at):
                 yield found, parsed, recorded

@@ -16,6 +16,7 @@ from typing import Any
 from mailwatch import request, rows
 from mailwatch.alert import FaultNews, Stage, is_urgent
 from mailwatch.amazon.details import Item
+from mailwatch.amazon.marketplace import Basis
 from mailwatch.database import Database, FileId, moment
 from mailwatch.episode import Episodes
 from mailwatch.errors import Fault
@@ -291,10 +292,10 @@ class Store:
     def _insert_request(self, identity: bytes, notice: Notice, reading: Reading) -> int:
         opened_at = int(reading.mail.received.timestamp())
         written = self._database.change(
-            "INSERT INTO request (identity, seller, order_id, marketplace, kind, trust, state, opened_at, items)"
-            " VALUES (?, ?, ?, ?, ?, ?, 'open', ?, ?)",
-            *(identity, reading.seller, notice.order_id, notice.marketplace, notice.kind, notice.trust),
-            *(opened_at, rows.items_out(notice.items)),
+            "INSERT INTO request (identity, seller, order_id, marketplace, marketplace_basis, marketplace_trust, kind,"
+            " trust, state, opened_at, items) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?)",
+            *(identity, reading.seller, notice.order_id, notice.marketplace, notice.marketplace_basis, notice.trust),
+            *(notice.kind, notice.trust, opened_at, rows.items_out(notice.items)),
         )
         return int(written.lastrowid or 0)
 
@@ -309,6 +310,11 @@ class Store:
             "UPDATE request SET state = ?, kind = ?, trust = ?, items = ?, asked = ?, order_id = ? WHERE id = ?",
             *(state, kind, trust, rows.items_out(items), asked, row["order_id"] or notice.order_id, row["id"]),
         )
+        if _knows_the_marketplace_better(notice, row):
+            self._database.change(
+                "UPDATE request SET marketplace = ?, marketplace_basis = ?, marketplace_trust = ? WHERE id = ?",
+                *(notice.marketplace, notice.marketplace_basis, notice.trust, row["id"]),
+            )
 
     def _insert_sighting(self, number: int, notice: Notice, reading: Reading, decision: Decision) -> None:
         mail = reading.mail
@@ -334,6 +340,15 @@ class Store:
             *(reading.seller, key, trust),
         )
         return False
+
+
+def _knows_the_marketplace_better(notice: Notice, row: sqlite3.Row) -> bool:
+    """Whether the notice corrects the request's marketplace: by a better trusted mail, or a surer basis of one as well
+    trusted. What only the account says corrects nothing."""
+    if notice.marketplace is None or notice.marketplace_basis <= Basis.ACCOUNT:
+        return False
+    known = (_RANK[Trust(row["marketplace_trust"])], row["marketplace_basis"])
+    return (_RANK[notice.trust], notice.marketplace_basis) > known
 
 
 def _is_news_of_cancelling(notice: Notice, decision: Decision) -> bool:

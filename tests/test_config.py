@@ -522,6 +522,23 @@ def test_the_example_without_its_commented_lines_says_the_same_as_the_defaults(f
     assert loaded.channels[0].send == plain.channels[0].send
 
 
+@pytest.mark.parametrize(
+    ("watch", "account", "expected"),
+    [
+        ("", "", "JP"),
+        ('language = "ja"', "", "JP"),
+        ('language = "en"', "", None),
+        ('language = "en"', 'marketplace = "DE"', "DE"),
+        ("", 'marketplace = ""', None),
+    ],
+)
+def test_the_marketplace_of_an_account_is_japan_by_default_for_those_who_read_japanese(
+    folder: Path, watch: str, account: str, expected: str | None
+) -> None:
+    text = GOOD.replace("[watch]", f"[watch]\n{watch}", 1).replace("[[accounts]]", f"[[accounts]]\n{account}", 1)
+    assert load(put(folder, text)).accounts[0].marketplace == expected
+
+
 def test_the_example_names_every_key_of_the_configuration_and_no_other() -> None:
     known = {*sections._WATCH_KEYS, "start", "days", *sections._ACCOUNT_KEYS}
     known |= {*sections._CHANNEL_KEYS, *sections._HEARTBEAT_KEYS}

@@ -16,6 +16,7 @@ from mailwatch import message, notice, texts
 from mailwatch.alert import Alert
 from mailwatch.amazon import order_id, template
 from mailwatch.amazon.details import Item
+from mailwatch.amazon.marketplace import Basis
 from mailwatch.notice import Kind, Notice, Route
 from mailwatch.request import Known, Rules, decide
 from mailwatch.services import Form
@@ -719,3 +720,44 @@ def _alert(about: Notice, why: str) -> Alert:
         ship_by=about.ship_by,
         sender_domain=about.sender_domain,
     )
+
+
+# ---- the marketplace ----
+
+JP_ID, IT_ID = "X-Marketplace-ID: A1VC38T7YXB528\r\n", "X-Marketplace-ID: APJ6JRA9NG5V4\r\n"
+LINKED_TO_DE = f"{NOTIFIED}\nhttps://sellercentral.amazon.de/orders-v3/order/{ID}/cancel-order\n"
+LINKED_TO_TWO = f"{LINKED_TO_DE}https://sellercentral.amazon.fr/orders-v3/order/{ID}\n"
+OTHER_LINK = f"{NOTIFIED}\nhttps://sellercentral.amazon.de/orders-v3/order/249-9999999-9999999\n"
+NOTICES = "出品者向け通知 <donotreply@amazon.com>"
+
+
+@pytest.mark.parametrize(
+    ("sender", "header", "body", "default", "expected"),
+    [
+        (NOTICES, JP_ID, NOTIFIED, "US", ("JP", Basis.HEADER)),
+        (NOTICES, IT_ID, LINKED_TO_DE, "JP", ("IT", Basis.HEADER)),
+        (NOTICES, IT_ID + JP_ID, LINKED_TO_DE, "JP", ("DE", Basis.LINK)),  # two ids: neither
+        (NOTICES, "X-Marketplace-ID: A000000000\r\n", LINKED_TO_DE, "JP", ("DE", Basis.LINK)),
+        (NOTICES, "", LINKED_TO_DE, "JP", ("DE", Basis.LINK)),
+        (AMAZON, "", LINKED_TO_DE, "US", ("DE", Basis.LINK)),
+        (NOTICES, "", OTHER_LINK, "JP", ("JP", Basis.ACCOUNT)),  # another order's page
+        (NOTICES, "", LINKED_TO_TWO, "JP", ("JP", Basis.ACCOUNT)),  # two hosts: neither
+        (NOTICES, "", NOTIFIED, "JP", ("JP", Basis.ACCOUNT)),
+        (NOTICES, "", NOTIFIED, None, (None, Basis.NOTHING)),
+        (AMAZON, "", NOTIFIED, "US", ("JP", Basis.SENDER)),
+        ("x <abcdefghij12345@marketplace.amazon.com>", "", NOTIFIED, "JP", ("US", Basis.SENDER)),
+    ],
+)
+def test_the_marketplace_is_told_by_header_link_sender_or_account(
+    sender: str, header: str, body: str, default: str | None, expected: tuple[str | None, Basis]
+) -> None:
+    """In this order. Seen red with From's domain first: a Japanese notice from donotreply@amazon.com became US."""
+    raw = mail(sender, f"注文番号のキャンセルリクエスト: {ID}", body, authentication=header)
+    (found,) = notice.read(message.parse(raw), GMAIL, template.shipped(), marketplace=default)
+    assert (found.marketplace, found.marketplace_basis) == expected
+
+
+def test_a_mail_that_is_not_amazons_has_no_marketplace() -> None:
+    raw = mail("shop <info@shop.example>", "hello", NOTIFIED, authentication=JP_ID)
+    (found,) = notice.read(message.parse(raw), GMAIL, template.shipped(), marketplace="JP")
+    assert (found.kind, found.marketplace) == (Kind.IGNORED, None)

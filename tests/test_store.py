@@ -23,6 +23,7 @@ import pytest
 from mailwatch import database, migrations, retry
 from mailwatch.alert import Alert
 from mailwatch.amazon.details import Item
+from mailwatch.amazon.marketplace import Basis
 from mailwatch.database import FILE_NAME, LOCK_NAME, Database, RunLock
 from mailwatch.errors import PassingError, StoreError
 from mailwatch.folders import MailIdentity, Seen
@@ -452,6 +453,38 @@ def test_a_channel_that_takes_no_wishes_is_told_of_the_request_that_follows_one_
     entry = store.outbox.due("sms", later)
     assert entry is not None
     assert told(entry).order_id == ONE
+
+
+@pytest.mark.parametrize(
+    ("code", "basis", "trust", "expected"),
+    [
+        ("DE", Basis.HEADER, Trust.VERIFIED, "DE"),
+        ("DE", Basis.LINK, Trust.VERIFIED, "DE"),
+        ("DE", Basis.SENDER, Trust.VERIFIED, "JP"),  # as sure as what is known
+        ("DE", Basis.ACCOUNT, Trust.VERIFIED, "JP"),
+        (None, Basis.HEADER, Trust.VERIFIED, "JP"),
+        ("DE", Basis.HEADER, Trust.UNVERIFIED, "JP"),  # a spoof changes no link
+    ],
+)
+def test_a_later_mail_that_knows_better_corrects_the_marketplace_and_nothing_is_told_again(
+    store: Store, code: str | None, basis: Basis, trust: Trust, expected: str
+) -> None:
+    """Seen red with trust not asked, and with `>=` for `>` between the bases."""
+    record(store, replace(notice(), marketplace_basis=Basis.SENDER))
+    later = replace(notice(trust=trust), marketplace=code, marketplace_basis=basis)
+    assert record(store, later, at=NOON + timedelta(minutes=5)) == [Action.JOIN]
+    assert [each.marketplace for each in store.requests()] == [expected]
+    assert told(due(store)).marketplace == expected
+
+
+def test_a_better_trusted_mail_corrects_a_marketplace_whatever_its_basis_but_the_account(store: Store) -> None:
+    """Else a spoof with a header of its own would decide the link of the genuine request."""
+    spoof = replace(notice(trust=Trust.UNVERIFIED), marketplace="DE", marketplace_basis=Basis.HEADER)
+    record(store, spoof)
+    record(store, replace(notice(), marketplace="US", marketplace_basis=Basis.ACCOUNT))
+    assert [each.marketplace for each in store.requests()] == ["DE"]
+    record(store, replace(notice(), marketplace_basis=Basis.SENDER), at=NOON + timedelta(minutes=5))
+    assert [each.marketplace for each in store.requests()] == ["JP"]
 
 
 def test_a_request_that_was_told_stays_told_though_its_next_mail_waits_for_a_digest(store: Store) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from mailwatch.amazon import order_id, wish, words
-from mailwatch.amazon.marketplace import directory
+from mailwatch.amazon.marketplace import Basis, Marketplace, of_id, of_order_host
 from mailwatch.amazon.order_id import Found
 from mailwatch.amazon.sender import From, Sender
 from mailwatch.amazon.template import Templates
@@ -118,7 +118,7 @@ def _places(parts: Parts) -> tuple[tuple[str, ...], bool]:
     if labelled := order_id.unique(_labelled_ones(parts.frame, in_frame)):
         return labelled, True
     shown = _URL.findall(parts.frame)
-    return _linked((*parts.links, *shown)) or _unlabelled(parts.frame, in_frame) or _in_links(shown), False
+    return _linked(_all_links(parts)) or _unlabelled(parts.frame, in_frame) or _in_links(shown), False
 
 
 def _others(parts: Parts, whole: str, orders: tuple[str, ...]) -> tuple[str, ...]:
@@ -181,10 +181,36 @@ def _is_labelled(text: str, found: Found) -> bool:
 
 def _linked(links: tuple[str, ...]) -> tuple[str, ...]:
     """The IDs of links to an order page of one of the known hosts, compared whole."""
+    return tuple(dict.fromkeys(order for _, order in _order_links(links)))
+
+
+def _order_links(links: tuple[str, ...]) -> list[tuple[Marketplace, str]]:
+    """The marketplace and the order of each link to an order page of a known host, compared whole."""
     pieces = (piece for link in links for piece in _INNER_LINK.split(_unwrapped(link)))
     found = [match for piece in pieces if (match := _ORDER_LINK.match(piece))]
-    hosts = {marketplace.order_host for marketplace in directory().marketplaces}
-    return tuple(dict.fromkeys(match[2] for match in found if match[1].lower() in hosts))
+    return [(place, match[2]) for match in found if (place := of_order_host(match[1].lower()))]
+
+
+def marketplace_of(
+    message: Message, origin: From, parts: Parts, order: str | None, default: str | None
+) -> tuple[str | None, Basis]:
+    """Return the code of the marketplace that the order is of, and what tells it; (None, NOTHING) where nothing does.
+
+    First that tells: Amazon's field X-Marketplace-ID, the host of a link to this order's page, From's domain,
+    `default` (the account's). The host amazon.com tells nothing: Amazon sends notices of all marketplaces from it.
+    """
+    named = {place for each in message.fields if each.name == "x-marketplace-id" and (place := of_id(each.text))}
+    linked = {place for place, of_order in _order_links(_all_links(parts)) if of_order == order}
+    domain = (message.address or "").rpartition("@")[2]
+    sent_by = {origin.marketplace} if origin.marketplace and domain != "amazon.com" else set()
+    for places, basis in ((named, Basis.HEADER), (linked, Basis.LINK), (sent_by, Basis.SENDER)):
+        if len(places) == 1:
+            return places.pop().code, basis
+    return (default, Basis.ACCOUNT) if default else (None, Basis.NOTHING)
+
+
+def _all_links(parts: Parts) -> tuple[str, ...]:
+    return (*parts.links, *_URL.findall(parts.frame))
 
 
 def _in_links(links: list[str]) -> tuple[str, ...]:

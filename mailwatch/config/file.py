@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from mailwatch import providers, services, toml
-from mailwatch.amazon import template
+from mailwatch.amazon import marketplace, template
 from mailwatch.amazon.template import Templates
 from mailwatch.catalogue import LANGUAGES, Language, preferred
 from mailwatch.config import values
@@ -136,7 +136,7 @@ _WATCH_KEYS = {
 }  # fmt: skip
 _ACCOUNT_KEYS = {
     "name", "provider", "host", "port", "tls", "ca_file", "authserv_id", "received_by", "user", "folders", "seller",
-    "done_folder", *PASSWORD_KEYS,
+    "done_folder", "marketplace", *PASSWORD_KEYS,
 }  # fmt: skip
 _CHANNEL_KEYS = {"name", "send", "fallback_for", "monthly_limit", *URL_KEYS}
 _HEARTBEAT_KEYS = {"every", *URL_KEYS}
@@ -254,11 +254,19 @@ class _Reader(Values):
             password_source=self._password(table, where),
             preset=preset.key if preset else "",
             done_folder=self._done_folder(table, where, folders),
+            marketplace=self._marketplace(table, where),
         )
 
     def _folders(self, table: dict[str, Any], where: str, default: tuple[str, ...]) -> tuple[str, ...]:
         """Each folder once, whichever way its name is written."""
         return tuple(dict.fromkeys(map(values.folder_name, self.texts(table, f"{where}folders", default))))
+
+    def _marketplace(self, table: dict[str, Any], where: str) -> str | None:
+        """The marketplace of an order whose mail tells none; by default Japan's for those who read Japanese."""
+        default = "JP" if self.table("watch").get("language", "ja") == "ja" else ""
+        if table.get("marketplace", default) == "":
+            return None
+        return self.choice(table, f"{where}marketplace", marketplace.codes(), default)
 
     def _done_folder(self, table: dict[str, Any], where: str, watched: tuple[str, ...]) -> str | None:
         """A folder that is not watched: a request is done when its mail is moved there."""

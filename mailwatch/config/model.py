@@ -43,7 +43,7 @@ class Watch:
 @dataclass(frozen=True, slots=True)
 class Account:
     """One of `[[accounts]]`. `preset` is the mail service's key in providers.toml, or ""; a request is done when its
-    mail is moved to `done_folder`."""
+    mail is moved to `done_folder`; `marketplace` is the code for an order whose mail tells none."""
 
     name: str
     host: str
@@ -57,6 +57,7 @@ class Account:
     password_source: Source
     done_folder: str | None = None
     preset: str = ""
+    marketplace: str | None = None
 
     @property
     def watched(self) -> tuple[str, ...]:

@@ -377,7 +377,13 @@ class Search:
             self.lasting.doubtful.setdefault(headline.uid, Doubt(now, now))
             self._cut_short(self._identity(headline))
             return
-        notices = notice.read(found, self._account.provider, self._config.templates, is_junk=self._mailbox.is_junk)
+        notices = notice.read(
+            found,
+            self._account.provider,
+            self._config.templates,
+            is_junk=self._mailbox.is_junk,
+            marketplace=self._account.marketplace,
+        )
         reading = Reading(self._recorded(headline), self._account.seller, found.content_key(), notices)
         if self._mailbox.watched_as == self._account.done_folder:
             self._handled(headline, reading)
