@@ -89,7 +89,8 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class MorningLine:
-    """What was seen since the last morning line. `troubles`: what is not well now, so that silence proves nothing."""
+    """What was seen since the last morning line. `troubles`: what is not well now, so that silence proves nothing;
+    `undelivered`: orders of open wishes whose buyer did not get the seller's reply."""
 
     since: datetime
     mails: int
@@ -98,6 +99,7 @@ class MorningLine:
     missed: int
     forged: int
     troubles: tuple[Fault, ...] = ()
+    undelivered: tuple[str, ...] = ()
     may_be_repeat: bool = False
 
 

@@ -23,6 +23,7 @@ def as_json(
         "sender": found.origin.sender.value,
         "marketplace": notices[0].marketplace,
         "trust": found.trust.value,
+        "type": found.type,
         "repeated_fields": sorted(message.repeated),
         "subject": message.subject,
         "templates": [
@@ -60,6 +61,7 @@ def as_text(message: Message, provider: Provider, templates: Templates, language
         ),
         _line("trust", language, value=say(f"explain.trust_{found.trust}", language)),
         *([_line("repeated", language, value=", ".join(sorted(message.repeated)))] if message.repeated else []),
+        *([_line("type", language, value=found.type)] if found.type else []),
         _line("subject", language, value=plain(message.subject) or "-"),
         *_templates(found, language),
         *_own_words(found, language),

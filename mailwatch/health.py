@@ -35,12 +35,13 @@ class FolderHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """All that is known, at one moment."""
+    """All that is known, at one moment. `unknown_types`: of Amazon's mails, those that no form knows, with a number."""
 
     folders: tuple[FolderHealth, ...]
     channels: tuple[ChannelState, ...]
     faults: tuple[Fault, ...]
     open_requests: int
+    unknown_types: tuple[tuple[str, int], ...] = ()
 
 
 def fresh_within(slice_seconds: float) -> timedelta:

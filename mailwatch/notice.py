@@ -1,8 +1,7 @@
 """A parsed message in, what it says of each order out. Pure: no I/O, no clock, no log.
 
-The verdict, first that fits: a form of the seller's own, else a known one of templates.toml · a buyer's wish ·
-Amazon's, speaks of cancelling, unknown (`possible`) · Amazon's and unreadable · ignored. Sources: domain sections 2 to
-5, design section 3.
+The verdict, first that fits: a form of the seller's own · Amazon's type header · a form of templates.toml by its words
+· a buyer's wish · Amazon's, speaks of cancelling, unknown (`possible`) · Amazon's and unreadable · ignored.
 """
 
 from __future__ import annotations
@@ -42,7 +41,11 @@ class Route(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What one mail says of one order (or of none: `order_id` None)."""
+    """What one mail says of one order (or of none: `order_id` None).
+
+    `unknown_type`: the mail's type by Amazon's header, where no form knows it. `is_undelivered_reply`: a message of the
+    seller's own about this order did not reach the buyer.
+    """
 
     kind: Kind
     trust: Trust
@@ -58,6 +61,8 @@ class Notice:
     ship_by: str | None = None
     excerpt: str | None = None
     sender_domain: str | None = None
+    unknown_type: str | None = None
+    is_undelivered_reply: bool = False
 
     @property
     def is_told(self) -> bool:
@@ -136,9 +141,20 @@ class Examined:
 
     origin: From
     trust: Trust
+    type: str | None
     parts: Parts
     matches: tuple[Match, ...]
     verdict: Verdict
+
+    @property
+    def is_by_type(self) -> bool:
+        """Whether a header of Amazon's own says what the mail is."""
+        return any("header" in made.signals for made in self.matches)
+
+    @property
+    def is_undelivered_reply(self) -> bool:
+        """Whether the mail tells the seller that a message of theirs did not reach the buyer."""
+        return self.trust is not Trust.FORGED and any(made.template.undelivered for made in self.matches)
 
 
 def examine(message: Message, provider: Provider, templates: Templates) -> Examined:
@@ -148,7 +164,8 @@ def examine(message: Message, provider: Provider, templates: Templates) -> Exami
     """
     origin = sender.classify(message.display_name, message.address)
     found = _examine(message, origin, judge(message, origin, provider), templates)
-    if found.trust is Trust.FORGED or found.verdict.kind not in {Kind.IGNORED, Kind.UNREADABLE}:
+    is_settled = found.trust is Trust.FORGED or found.is_by_type
+    if is_settled or found.verdict.kind not in {Kind.IGNORED, Kind.UNREADABLE}:
         return found
     if elsewhere := _moved(message, found, templates) or _stub(message, found, templates):
         return elsewhere
@@ -181,8 +198,16 @@ def read(
         route=found.verdict.route,
         template=found.verdict.template,
         sender_domain=message.address.rpartition("@")[2] if message.address else None,
+        unknown_type=found.type if found.type not in templates.types else None,
     )
-    notices = (base,) if found.verdict.kind is Kind.IGNORED else _with_orders(base, found.verdict, found.parts)
+    if found.is_undelivered_reply:
+        notices = tuple(replace(base, order_id=each, is_undelivered_reply=True) for each in found.parts.orders) or (
+            base,
+        )
+    elif found.verdict.kind is Kind.IGNORED:
+        notices = (base,)
+    else:
+        notices = _with_orders(base, found.verdict, found.parts)
     return tuple(_with_marketplace(each, message, found, marketplace) for each in notices)
 
 
@@ -210,15 +235,23 @@ def _is_junk(message: Message, found: Examined, provider: Provider) -> bool:
 
 
 def _examine(message: Message, origin: From, trust: Trust, templates: Templates) -> Examined:
-    parts = details.split(message, origin, templates)
-    matches = _matches(message, origin, parts, templates)
-    verdict = _verdict(message, origin, trust, parts, matches)
-    if verdict.kind is Kind.IGNORED and trust is not Trust.FORGED and origin.is_amazon:
+    evidence = Signals(
+        sender=origin.sender.value,
+        address=message.address or "",
+        headers=template.fields_of(message.fields) if origin.is_amazon else frozenset(),
+        subject=_without_products(words.compact(message.subject)),
+    )
+    is_relay = origin.sender is not Sender.BUYER and template.is_message(templates, evidence)
+    spoken_by = replace(origin, sender=Sender.BUYER) if is_relay else origin
+    parts = details.split(message, spoken_by, templates, is_relay=is_relay)
+    matches = _matches(evidence, spoken_by.sender, parts, templates)
+    verdict = _verdict(message, spoken_by, trust, parts, matches, templates)
+    found = Examined(origin, trust, template.type_of(evidence.headers), parts, tuple(matches), verdict)
+    is_ignored = verdict.kind is Kind.IGNORED and origin.is_amazon and trust is not Trust.FORGED
+    if is_ignored and not found.is_by_type and STILL_ENCODED in message.defects:
         # What is still encoded may ask for anything, whatever the rest says.
-        verdict = (
-            Verdict(Kind.UNREADABLE, "encoded", _route_of(origin)) if STILL_ENCODED in message.defects else verdict
-        )
-    return Examined(origin, trust, parts, tuple(matches), verdict)
+        return replace(found, verdict=Verdict(Kind.UNREADABLE, "encoded", _route_of(origin)))
+    return found
 
 
 # ---- a mail's text in another place ----
@@ -324,9 +357,11 @@ def _is_named(message: Message, provider: Provider) -> bool:
 
 
 def _verdict(  # noqa: PLR0911 - one return a way to a verdict, in their order
-    message: Message, origin: From, trust: Trust, parts: Parts, matches: list[Match]
+    message: Message, origin: From, trust: Trust, parts: Parts, matches: list[Match], templates: Templates
 ) -> Verdict:
     if known := _known_form(matches):
+        if _is_by_body_alone(known, templates) and not _is_notice_address(message, templates):
+            return Verdict(Kind.POSSIBLE, "unknown_address", _route_of(origin))
         return _verdict_of(known, trust)
     if trust is Trust.FORGED:
         return Verdict(Kind.IGNORED, "forged")
@@ -341,33 +376,32 @@ def _verdict(  # noqa: PLR0911 - one return a way to a verdict, in their order
     return Verdict(Kind.IGNORED, "nothing")
 
 
-def _matches(message: Message, origin: From, parts: Parts, templates: Templates) -> list[Match]:
-    """The forms of the mail. The seller's own decide, on the text as it stands; else the shipped ones.
+def _matches(evidence: Signals, speaker: Sender, parts: Parts, templates: Templates) -> list[Match]:
+    """The forms of the mail. The seller's own decide, on the text as it stands; else those of Amazon's header; else the
+    shipped ones by their words.
 
     For these what is no word of this order is cut out: a rate, what would happen, what is still to be done; and where
     the mail then reads as a request and as cancelled, what is only the cause of it.
     """
+    subject = words.compact(parts.subject)
     lines = words.compact_lines(parts.frame, "\x1e")
-    subject = words.compact(message.subject)
-    if own := template.match_own(templates, _signals(message, origin, parts, subject, lines)):
+    evidence = replace(evidence, has_order_id=bool(parts.orders))
+    if own := template.match_own(templates, _with_words(evidence, subject, lines)):
         return own
+    if by_header := template.match_header(templates, evidence):
+        return by_header
+    evidence = replace(evidence, sender=speaker.value)
     subject, lines = _without_rate(subject, parts), _without_rate(lines, parts)
     subject, body = _NOT_YET.sub("◇", subject), _NOT_YET.sub("◇", _CONDITIONAL.sub("◇", lines))
-    matches = template.match(templates, _signals(message, origin, parts, subject, body))
+    matches = template.match(templates, _with_words(evidence, subject, body))
     if {made.template.kind for made in matches} >= {"request", "cancelled"}:
         subject, body = _CAUSE.sub("◇", subject), _CAUSE.sub("◇", body)
-        return template.match(templates, _signals(message, origin, parts, subject, body))
+        return template.match(templates, _with_words(evidence, subject, body))
     return matches
 
 
-def _signals(message: Message, origin: From, parts: Parts, subject: str, body: str) -> Signals:
-    return Signals(
-        sender=origin.sender.value,
-        address=message.address or "",
-        subject=_without_products(subject),
-        body=_without_products(body.replace("\x1e", "")),
-        has_order_id=bool(parts.orders),
-    )
+def _with_words(evidence: Signals, subject: str, body: str) -> Signals:
+    return replace(evidence, subject=_without_products(subject), body=_without_products(body.replace("\x1e", "")))
 
 
 def _known_form(matches: list[Match]) -> Match | None:
@@ -396,6 +430,16 @@ def _verdict_of(known: Match, trust: Trust) -> Verdict:
         return Verdict(Kind.IGNORED, "forged", template=form.id)
     route = Route(form.route) if form.route else None
     return Verdict(Kind(form.kind), "template", route, form.id)
+
+
+def _is_by_body_alone(known: Match, templates: Templates) -> bool:
+    """Whether only the text makes it a request, by a form that is not the seller's own."""
+    is_shipped = known.template not in templates.own
+    return known.template.kind == "request" and is_shipped and not (known.by_subject or "header" in known.signals)
+
+
+def _is_notice_address(message: Message, templates: Templates) -> bool:
+    return (message.address or "").rpartition("@")[0].lower() in templates.notice_addresses
 
 
 def _speaks(origin: From, parts: Parts) -> bool:

@@ -28,6 +28,7 @@ PRIVATE_FOR = timedelta(hours=24)
 LAPSES_AFTER = timedelta(days=14)
 # A wall clock that jumps back must not make an alert wait for years: a row is never held for longer than this.
 _LONGEST_HOLD = timedelta(days=2)
+_UNDELIVERED_IN_ONE = 10
 # SQLite fails over JSON that is none, and with it the whole query.
 _ALERT = "iif(json_valid(alert), alert, NULL)"
 # What the last of a month's quota is kept for: verified requests, alone or in a digest, and that nothing is watched
@@ -384,6 +385,15 @@ class Outbox:
             (now - LAPSES_AFTER).timestamp(),
         )
         return int(row["n"]) if row else 0
+
+    def undelivered_replies(self, now: datetime) -> tuple[str, ...]:
+        """Return the orders of the open wishes about which a message of the seller's own was not delivered."""
+        rows = self._database.all(
+            "SELECT order_id FROM request WHERE state = 'open' AND kind = 'wish' AND order_id IS NOT NULL"
+            " AND undelivered_at > ? ORDER BY undelivered_at, id LIMIT ?",
+            *((now - LAPSES_AFTER).timestamp(), _UNDELIVERED_IN_ONE),
+        )
+        return tuple(row["order_id"] for row in rows)
 
     def forget_private(self, now: datetime) -> None:
         """Take reason and excerpt out of rows that are still owed after 24 hours (design section 6)."""

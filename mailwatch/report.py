@@ -31,6 +31,9 @@ _NAMED_IN_ONE = 40
 # Of a first start's unverified alerts so many are gathered to be named; a flood beyond that is counted.
 _GATHERED_UNVERIFIED = 100
 _HOUR = timedelta(hours=1)
+# Of the type header's values: what a counter's name begins with, how many are counted by name, and the rest's name.
+_TYPE, _OTHER_TYPE = "type/", "other"
+_TYPES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,16 @@ class Reports:
             "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET total = counter.total + 1", name
         )
 
+    def count_type(self, value: str) -> None:
+        """One more mail of Amazon's whose type header no form knows; the first 20 types by name, the rest together."""
+        known = {name for name, _ in self.unknown_types()}
+        self.count(_TYPE + (value if value in known or len(known) < _TYPES else _OTHER_TYPE))
+
+    def unknown_types(self) -> tuple[tuple[str, int], ...]:
+        """Return the types that no form knows, and how many mails were of each, by name."""
+        rows = self._database.all("SELECT name, total FROM counter WHERE name LIKE ? ORDER BY name", _TYPE + "%")
+        return tuple((row["name"].removeprefix(_TYPE), row["total"]) for row in rows)
+
     def morning_due(self, morning: datetime, now: datetime) -> bool:
         """Whether the line of that morning is still owed. The first morning is the one after the first start."""
         last = self._last("morning")
@@ -202,7 +215,13 @@ class Reports:
             before = _totals_in(row["totals"]) if row else {}
             counts = {name: total - before.get(name, 0) for name, total in totals.items()}
             since = moment(row["at"]) if row else now
-            line = MorningLine(since, **counts, open=self._outbox.open_requests(now), troubles=troubles)
+            line = MorningLine(
+                since,
+                **counts,
+                open=self._outbox.open_requests(now),
+                troubles=troubles,
+                undelivered=self._outbox.undelivered_replies(now),
+            )
             self._outbox.owe(None, rows.news_out(line), channels, now, hold_until=hold_until)
             self._remember("morning", now, totals)
 

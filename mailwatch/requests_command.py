@@ -129,6 +129,8 @@ def as_line(request: StoredRequest, language: Language, zone: tzinfo) -> str:
         state=say(f"requests.state_{_state_word(request)}", language),
         at=at(request.opened_at, zone),
     )
+    if request.is_reply_undelivered:
+        line += "  " + say("requests.undelivered", language)
     if request.order_id or not request.sightings:
         return line
     mail = request.sightings[0]

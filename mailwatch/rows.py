@@ -81,8 +81,8 @@ def news_out(news: FaultNews | Digest | MorningLine | TestAlert) -> dict[str, An
             return {"kind": "digest", "reason": news.reason, "named": named, **numbers}
         case MorningLine():
             numbers = {name: getattr(news, name) for name in ("mails", "known", "open", "missed", "forged")}
-            troubles = [fault_out(trouble) for trouble in news.troubles]
-            return {"kind": "morning", "at": news.since.timestamp(), "troubles": troubles, **numbers}
+            lists = {"troubles": [fault_out(trouble) for trouble in news.troubles], "undelivered": news.undelivered}
+            return {"kind": "morning", "at": news.since.timestamp(), **lists, **numbers}
         case TestAlert():
             return {"kind": "test", "at": news.at.timestamp()}
 
@@ -104,7 +104,8 @@ def news_in(stored: dict[str, Any], *, may_be_repeat: bool) -> FaultNews | Diges
     if kind == "morning":
         numbers = {name: stored[name] for name in ("mails", "known", "open", "missed", "forged")}
         troubles = tuple(fault_in(trouble) for trouble in stored["troubles"])
-        return MorningLine(at, **numbers, troubles=troubles, may_be_repeat=may_be_repeat)
+        undelivered = tuple(stored.get("undelivered", ()))  # a row of before 0.2.0 has none
+        return MorningLine(at, **numbers, troubles=troubles, undelivered=undelivered, may_be_repeat=may_be_repeat)
     return TestAlert(at, may_be_repeat)
 
 

@@ -76,6 +76,9 @@ def as_text(state: Health, why: tuple[Fault, ...], config: Config) -> str:
         fields = {"channel": channel.name, "at": when(channel.last_success), "owed": channel.owed}
         lines.append("  " + say("status.channel", language, **fields))
     lines.append("  " + say("status.open", language, n=state.open_requests))
+    if state.unknown_types:
+        types = ", ".join(f"{name} ({number})" for name, number in state.unknown_types)
+        lines.append("  " + say("status.unknown_types", language, types=types))
     return "\n".join(lines)
 
 

@@ -56,7 +56,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """One request as it stands, with all its sightings. Of an item's title only a hash is kept, so it has none."""
+    """One request as it stands, with all its sightings. Of an item's title only a hash is kept, so it has none.
+
+    `is_reply_undelivered`: a wish that is open, about which a message of the seller's own did not reach the buyer.
+    """
 
     order_id: str | None
     state: State
@@ -67,6 +70,7 @@ class StoredRequest:
     trust: Trust = Trust.UNVERIFIED
     opened_at: datetime = _LONG_AGO
     items: tuple[Item, ...] = ()
+    is_reply_undelivered: bool = False
 
 
 class Store:
@@ -163,6 +167,7 @@ class Store:
             opened_at=moment(row["opened_at"]),
             # Of one that its mail named by the title only, nothing is left to say.
             items=tuple(item for item in items if item != Item()),
+            is_reply_undelivered=row["undelivered_at"] is not None and _is_open_wish(row),
         )
 
     def set_state(self, order_id: str, state: State) -> bool:
@@ -231,7 +236,11 @@ class Store:
             # What is told to nobody must not make a later mail a copy: a wish in Junk, then moved into INBOX.
             is_copy = any(each.is_told for each in reading.notices) and self._insert_content(reading)
             recorded = []
+            if unknown_type := reading.notices[0].unknown_type:
+                self.reports.count_type(unknown_type)
             for notice in reading.notices:
+                if notice.is_undelivered_reply:
+                    self._note_undelivered_reply(notice, reading)
                 decision, number = self._record_notice(notice, reading, rules, is_copy)
                 if notice.trust is Trust.FORGED:
                     self.reports.count("forged")
@@ -248,6 +257,13 @@ class Store:
                     self.folders.count_single(reading.mail)
                 recorded.append(Recorded(notice, decision))
             return recorded
+
+    def _note_undelivered_reply(self, notice: Notice, reading: Reading) -> None:
+        """The seller waits for an answer to a message that the buyer never got."""
+        self._database.change(
+            "UPDATE request SET undelivered_at = ? WHERE identity = ? AND kind = 'wish' AND state = 'open'",
+            *(reading.mail.received.timestamp(), self._identity(notice, reading)),
+        )
 
     def _record_notice(
         self, notice: Notice, reading: Reading, rules: Rules, is_copy: bool
@@ -340,6 +356,10 @@ class Store:
             *(reading.seller, key, trust),
         )
         return False
+
+
+def _is_open_wish(row: sqlite3.Row) -> bool:
+    return (row["kind"], row["state"]) == (Kind.WISH, State.OPEN)
 
 
 def _knows_the_marketplace_better(notice: Notice, row: sqlite3.Row) -> bool:

@@ -761,3 +761,159 @@ def test_a_mail_that_is_not_amazons_has_no_marketplace() -> None:
     raw = mail("shop <info@shop.example>", "hello", NOTIFIED, authentication=JP_ID)
     (found,) = notice.read(message.parse(raw), GMAIL, template.shipped(), marketplace="JP")
     assert (found.kind, found.marketplace) == (Kind.IGNORED, None)
+
+
+# ---- Amazon's type header, the seller's own words, customer service's relay ----
+
+
+def typed(
+    value: str, sender: str = NOTICES, subject: str = f"お知らせ: {ID}", body: str = "こんにちは", **more: str
+) -> Notice:
+    """A mail with this type by Amazon's header."""
+    header = f"X-Space-Notification-Type: {value}\r\n" + more.get("header", "")
+    raw = mail(sender, subject, body, authentication=header)
+    return notice.read(message.parse(raw), GMAIL, template.shipped())[0]
+
+
+COPY = f"Here is a copy of the e-mail you sent to 山田.\n\nOrder ID: {ID}\n\n"
+OWN_GRANTED = "お客様のご依頼によりご注文をキャンセルいたしました。"
+OWN_ASKED = "購入者様のご注文キャンセルのリクエストを承りました。"
+
+
+@pytest.mark.parametrize("sender", [NOTICES, AMAZON, SHOPPER, "x <news@amazon.it>"])
+@pytest.mark.parametrize("subject", [f"Richiesta: {ID}", f"注文確定 {ID}", f"注文がキャンセルされました {ID}"])
+def test_amazons_type_header_says_that_it_is_a_request_whatever_the_words(sender: str, subject: str) -> None:
+    """Seen red with the words asked first: 注文確定 ignored it."""
+    found = typed("BRC_SELLER_NOTIFICATION", sender, subject)
+    assert (found.kind, found.route, found.order_id) == (Kind.REQUEST, Route.NOTIFICATION, ID)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "BBC_MESSAGE_CONFIRMATION_TO_MERCHANT",
+        "BUYER_OPTED_OUT_BSM_MESSAGES",
+        "RETURN_REQUEST",
+        "REFUND_ISSUED",
+        "A_Z_CLAIM_RESPONDENT_NOTIFY",
+        "A_Z_CLAIM_RESPONDENT_CLOSE",
+    ],
+)
+def test_other_known_types_are_no_matter_whatever_the_words(value: str) -> None:
+    assert typed(value, body=NOTIFIED).kind is Kind.IGNORED
+
+
+@pytest.mark.parametrize("value", ["SOMETHING_NEW", "ORDER_CANCELLED_2", "brc_seller_notification", ""])
+def test_an_unknown_type_changes_nothing(value: str) -> None:
+    assert typed(value, body=NOTIFIED).kind is Kind.REQUEST
+    assert typed(value, subject="お知らせ").kind is Kind.IGNORED
+    known = value if value.isupper() else None
+    assert typed(value).unknown_type == known
+
+
+def test_two_different_type_fields_count_as_none() -> None:
+    twice = {"header": "X-Space-Notification-Type: REFUND_ISSUED\r\n"}
+    assert typed("BRC_SELLER_NOTIFICATION", **twice).kind is Kind.IGNORED
+    assert typed("RETURN_REQUEST", body=NOTIFIED, **twice).kind is Kind.REQUEST
+
+
+@pytest.mark.parametrize("sender", ["x <info@shop.example>", "Amazon <donotreply@amazon-co.jp>", "x <y@amazonses.com>"])
+def test_the_type_header_counts_from_an_exact_amazon_address_only(sender: str) -> None:
+    assert typed("BRC_SELLER_NOTIFICATION", sender).kind is not Kind.REQUEST
+
+
+def test_the_type_header_leaves_trust_as_it_is() -> None:
+    failed = "Authentication-Results: mx.google.com; dmarc=fail header.from=amazon.com\r\n"
+    assert typed("BRC_SELLER_NOTIFICATION").trust is Trust.UNVERIFIED
+    assert typed("BRC_SELLER_NOTIFICATION", header=failed).trust is Trust.FORGED
+
+
+def test_a_sellers_own_form_comes_before_the_type_header() -> None:
+    own_form = "[[template]]\nid = 'mine'\nkind = 'cancelled'\nsenders = ['amazon']\nsubject = ['お知らせ']\n"
+    header = "X-Space-Notification-Type: BRC_SELLER_NOTIFICATION\r\n"
+    raw = mail(NOTICES, f"お知らせ {ID}", "x", authentication=header)
+    (found,) = notice.read(message.parse(raw), GMAIL, template.with_own(own_form.encode()))
+    assert (found.kind, found.template) == (Kind.CANCELLED, "mine")
+
+
+@pytest.mark.parametrize("sender", [BUYER, NOTICES])
+def test_a_buyers_message_by_its_type_is_judged_by_the_buyers_words(sender: str) -> None:
+    body = f"{HEAD}{BEGIN}\nキャンセルできますか\n{END}\n"
+    found = typed("BBC_MESSAGE_SENT_TO_MERCHANT", sender, "お問い合わせ", body)
+    assert (found.kind, found.route, found.order_id) == (Kind.WISH, Route.MESSAGE, ID)
+    old = typed("BBC_MESSAGE_SENT_TO_MERCHANT", sender, f"注文キャンセルリクエスト(注文: {ID})", body)
+    assert (old.kind, old.route) == (Kind.REQUEST, Route.MESSAGE)
+    assert (
+        typed("BBC_MESSAGE_SENT_TO_MERCHANT", sender, "お問い合わせ", f"{HEAD}{BEGIN}\n色は？\n{END}").kind
+        is Kind.IGNORED
+    )
+
+
+RULES_OF_COPIES = [
+    ("--- Begin message ---", "--- End message ---"),
+    ("------------- メッセージはここから -------------", "------------- メッセージはここまで -------------"),
+    ("------------- メッセージ:  -------------", "------------- メッセージはここまで -------------"),
+    ("------------- Mensagem:  -------------", "Encerrar mensagem"),
+    ("------------- Nachricht: -------------", "------------- Ende der Nachricht -------------"),
+    ("------------- Messaggio: -------------", "------------- Fine messaggio -------------"),
+    ("------------- Début du message -------------", "------------- Fin du message -------------"),
+    ("------------- Iniciar mensaje -------------", "------------- Finalizar mensaje -------------"),
+    ("------------- Begin bericht -------------", "------------- Einde bericht -------------"),
+    ("------------- 消息开始 -------------", "------------- 消息结束 -------------"),
+]
+
+
+@pytest.mark.parametrize(
+    "words", [OWN_GRANTED, OWN_ASKED, "Your order has been cancelled.", "We received your cancellation request."]
+)
+@pytest.mark.parametrize(("begin", "end"), RULES_OF_COPIES)
+@pytest.mark.parametrize("shape", ["lines", "one line", "html"])
+def test_the_sellers_own_words_in_a_copy_are_never_amazons(shape: str, begin: str, end: str, words: str) -> None:
+    """Without the type header. Seen red with the whole text taken for Amazon's: cancelled, or an official request."""
+    joint = " " if shape == "one line" else "\n"
+    text = f"{COPY}{begin}{joint}{words}{joint}{end}\n\nAmazon.co.jp"
+    body = f"<p>{text}</p>" if shape == "html" else text
+    found = one(NOTICES, "Your e-mail to 山田", body, html=shape == "html")
+    assert found.kind is Kind.IGNORED
+
+
+def test_a_request_of_amazons_beside_a_copied_message_is_still_read() -> None:
+    found = one(NOTICES, "お知らせ", f"{BEGIN}\nご連絡ありがとうございます\n{END}\n{NOTIFIED}")
+    assert (found.kind, found.order_id) == (Kind.REQUEST, ID)
+
+
+def test_an_own_message_that_was_not_delivered_names_its_order() -> None:
+    found = typed("BUYER_OPTED_OUT_BSM_MESSAGES")
+    assert (found.kind, found.order_id, found.is_undelivered_reply, found.is_told) == (Kind.IGNORED, ID, True, False)
+    failed = "Authentication-Results: mx.google.com; dmarc=fail header.from=amazon.com\r\n"
+    assert not typed("BUYER_OPTED_OUT_BSM_MESSAGES", header=failed).is_undelivered_reply
+
+
+RELAY = "Dear Seller,\n\nOrder#: {order}\nItem: Kettle\nReason: {reason}\nDetails: {details}\n"
+
+
+@pytest.mark.parametrize("sender", [NOTICES, AMAZON, "x <cust.service03@amazon.com>", "x <cs-reply@amazon.co.jp>"])
+def test_customer_services_relay_is_a_wish_with_its_order(sender: str) -> None:
+    body = RELAY.format(
+        order=ID, reason="Cancel order", details="The buyer wants to cancel the order 249-1111111-1111111."
+    )
+    found = one(sender, "An inquiry from one of our customers", body)
+    assert (found.kind, found.route, found.order_id) == (Kind.WISH, Route.MESSAGE, ID)
+    other = RELAY.format(order=ID, reason="Other", details="Where is my parcel?")
+    assert one(sender, "An inquiry from one of our customers", other).kind is Kind.IGNORED
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject", "kind"),
+    [
+        ("x <donotreply@amazon.com>", "出品者向け通知", Kind.REQUEST),
+        ("x <seller-notification@amazon.co.jp>", "出品者向け通知", Kind.REQUEST),
+        ("x <seller-news@amazon.co.jp>", "出品者向け通知", Kind.POSSIBLE),
+        ("x <someone@amazon.co.jp>", "出品者向け通知", Kind.POSSIBLE),
+        ("x <someone@amazon.co.jp>", f"注文キャンセルのリクエスト: {ID}", Kind.REQUEST),
+    ],
+)
+def test_from_an_unknown_address_the_body_alone_makes_no_official_request(
+    sender: str, subject: str, kind: Kind
+) -> None:
+    assert (one(sender, subject, NOTIFIED).kind, one(sender, subject, NOTIFIED).order_id) == (kind, ID)

@@ -12,6 +12,7 @@ from mailwatch.amazon import template, words
 from mailwatch.amazon.sender import Sender
 from mailwatch.amazon.template import Signals, TemplateFaults
 from mailwatch.catalogue import LANGUAGES, say
+from mailwatch.message import Field
 
 OWN = """
 [[template]]
@@ -47,7 +48,7 @@ def test_the_shipped_forms_are_sound() -> None:
     forms = template.shipped().forms
     assert len({form.id for form in forms}) == len(forms)
     for form in forms:
-        assert form.kind in template.KINDS
+        assert form.kind in {*template.KINDS, "message"}
         assert form.senders
         assert form.seen
         assert form.kind != "request" or form.route in template.ROUTES
@@ -57,7 +58,11 @@ def test_every_shipped_form_with_words_can_be_matched() -> None:
     for form in template.shipped().forms:
         for subject in form.subject:
             spelt = " ".join(word.split("|")[0] for word in subject.split())
-            found = template.match(template.shipped(), signals(sender=form.senders[0], subject=spelt))
+            given = signals(sender=form.senders[0], subject=spelt)
+            if form.kind == "message":
+                assert template.is_message(template.shipped(), given), (form.id, subject)
+                continue
+            found = template.match(template.shipped(), given)
             assert form.id in [each.template.id for each in found], (form.id, subject)
 
 
@@ -306,7 +311,8 @@ def test_without_needs_a_form_known_by_its_body_needs_the_order_id_too() -> None
 def test_without_needs_a_form_with_no_words_takes_every_mail_of_its_sender() -> None:
     text = "[[template]]\nid = 'mine'\nkind = 'ignored'\nsenders = ['pay']\nseen = 'x'\n"
     assert faults(text) == [("template.missing", {"template": "mine", "key": "subject"})]
-    pay = [form for form in template.shipped().forms if not (form.subject or form.subject_starts or form.body)]
+    worded = ("subject", "subject_starts", "body", "headers")
+    pay = [form for form in template.shipped().forms if not any(getattr(form, name) for name in worded)]
     assert all(form.needs == 0 for form in pay)
     for form in pay:
         found = template.match(template.shipped(), signals(sender=form.senders[0]))
@@ -365,3 +371,42 @@ def test_an_order_id_alone_is_no_match_of_a_form_with_words(key: str) -> None:
 
 def test_a_form_that_does_not_say_where_it_was_seen_says_nothing() -> None:
     assert template.with_own(OWN.encode()).forms[0].seen == ""
+
+
+# ---- Amazon's own header ----
+
+
+def test_a_header_alone_gives_the_form_whatever_class_of_address() -> None:
+    for sender in ("amazon", "shopper", "pay"):
+        given = signals(sender=sender, headers=frozenset({"x-space-notification-type: BRC_SELLER_NOTIFICATION"}))
+        [made] = template.match_header(template.shipped(), given)
+        assert (made.template.id, made.signals) == ("type-request", ("header",))
+
+
+def test_a_field_with_two_values_gives_no_header() -> None:
+    """Seen red with the first value taken."""
+    fields = [Field("x-space-notification-type", value) for value in (b"BRC_SELLER_NOTIFICATION", b"REFUND_ISSUED")]
+    assert template.fields_of(fields) == frozenset()
+    assert template.type_of(template.fields_of(fields[:1] * 2)) == "BRC_SELLER_NOTIFICATION"
+
+
+@pytest.mark.parametrize("value", ["", "brc", "BRC NOTIFICATION", "A" * 61, "A;B", "A\x1b"])
+def test_what_can_be_no_type_is_none(value: str) -> None:
+    assert template.type_of(frozenset({f"x-space-notification-type: {value}"})) is None
+
+
+def test_a_sellers_own_form_may_be_known_by_a_header_alone() -> None:
+    text = "[[template]]\nid = 'mine'\nkind = 'ignored'\nsenders = ['amazon']\n"
+    text += "headers = ['X-Space-Notification-Type: NEWS']\n"
+    known = template.with_own(text.encode())
+    given = signals(headers=frozenset({"x-space-notification-type: NEWS"}))
+    assert [made.template.id for made in template.match_own(known, given)] == ["mine"]
+    assert template.match_own(known, signals()) == []
+    assert "NEWS" in known.types
+
+
+@pytest.mark.parametrize("header", ["NEWS", "X-Type:", ": NEWS", "X Type: NEWS", "X-Type: A\\nB"])
+def test_a_header_that_no_mail_can_have_is_a_fault_of_the_file(header: str) -> None:
+    text = f'[[template]]\nid = "mine"\nkind = "ignored"\nsenders = ["amazon"]\nheaders = ["{header}"]\n'
+    value = header.replace("\\n", "\n")
+    assert faults(text) == [("template.header", {"template": "mine", "value": value})]

@@ -89,13 +89,20 @@ class Parts:
     is_labelled: bool = True
 
 
-def split(message: Message, origin: From, templates: Templates) -> Parts:
+def split(message: Message, origin: From, templates: Templates, *, is_relay: bool = False) -> Parts:
+    """Return the mail's text by whose words they are, and what Amazon's own say of orders and items.
+
+    `is_relay`: a buyer's message from another address than the relay's.
+    """
     text = message.text
-    own = wish.OwnWords("", text, certain=True)
     if origin.sender is Sender.BUYER:
         own = wish.own_words(message.plain, message.html, templates)
+        if not own.certain and is_relay:
+            own = wish.behind_label(message.plain or message.html.text, templates)
         if not own.certain:
             own = replace(own, frame=_head_of_relay(text))
+    else:
+        own = wish.OwnWords("", wish.without_message(text, templates), certain=True)
     frame, items = _take_items(order_id.fold(own.frame))
     parts = Parts(message.subject, frame, own, items, message.html.links)
     orders, is_labelled = _places(parts)

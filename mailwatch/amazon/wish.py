@@ -22,6 +22,8 @@ _LONGEST_HEADER = 12
 _LONGEST_DATE_LINE = 300
 _SENTENCE_END = re.compile("[。.!?]")
 _DASHES = "-‐―─━=_"
+# Bounded on each side, so that a long row of dashes is looked at once.
+_INLINE_RULE = re.compile(r"(?<!-)-{3,60}[ \t\u3000]{0,5}([^-\n]{1,40})-{3,60}(?!-)")
 _BEFORE_RULE = re.compile(r"[\s>]*")
 # A line between two bars is a table's or a drawing's.
 _QUOTE = re.compile(r"^\s*(?:>|＞|\|(?!.*\|\s*$))")
@@ -78,6 +80,35 @@ def own_words(plain: str, html: HtmlText, templates: Templates) -> OwnWords:
     if html.quoted:
         return OwnWords(_cut("\n".join(html.quoted)), html.frame, certain=True)
     return OwnWords(_cut(plain or html.text), "", certain=False)
+
+
+def without_message(text: str, templates: Templates) -> str:
+    """Return a mail of Amazon's own without the message it carries: a copy of the seller's own reply is not Amazon's.
+
+    A message begins and ends at `--- words ---` with a word for "message" in it, on a line of its own or within one
+    (the HTML copies); without an end it goes to the end of the text.
+    """
+    marks = [mark for mark in _INLINE_RULE.finditer(text) if _names_a_message(mark[1], templates)]
+    kept, end = [], 0
+    for opening, closing in itertools.zip_longest(marks[::2], marks[1::2]):
+        kept.append(text[end : opening.start()])
+        end = closing.end() if closing else len(text)
+    return "\n".join([*kept, text[end:]])
+
+
+def _names_a_message(label: str, templates: Templates) -> bool:
+    compacted = words.compact(label)
+    return any(words.compact(word) in compacted for word in templates.message_words)
+
+
+def behind_label(text: str, templates: Templates) -> OwnWords:
+    """Return a mail of customer service's that passes on a buyer's words: they stand behind the first known label."""
+    lines = text.split("\n")
+    labels = tuple(words.compact(label) + ":" for label in templates.relay_labels)
+    opening = next((i for i, line in enumerate(lines) if words.compact(line[:40]).startswith(labels)), None)
+    if opening is None:
+        return OwnWords(_cut(text), "", certain=False)
+    return OwnWords(_cut("\n".join(lines[opening:])), "\n".join(lines[:opening]), certain=True)
 
 
 def asks(text: str) -> str | None:

@@ -74,4 +74,6 @@ def _morning(line: MorningLine, language: Language, zone: tzinfo) -> Text:
     counts = {name: getattr(line, name) for name in ("mails", "known", "open", "missed", "forged")}
     said = say("morning.line", language, since=at(line.since, zone), **counts)
     troubles = [_sentence(each, language) for each in line.troubles]
-    return Text(say("morning.not_well" if troubles else "morning.well", language), "\n".join([*troubles, said]))
+    undelivered = [say("morning.undelivered", language, order=order) for order in line.undelivered]
+    title = say("morning.not_well" if troubles else "morning.well", language)
+    return Text(title, "\n".join([*troubles, said, *undelivered]))

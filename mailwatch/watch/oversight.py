@@ -384,6 +384,7 @@ def state_of(store: Store, config: Config, now: datetime) -> Health:
         channels=tuple(_fares(store, channel, now) for channel in config.channels),
         faults=tuple(episode.fault for episode in store.episodes.open()),
         open_requests=store.outbox.open_requests(now),
+        unknown_types=store.reports.unknown_types(),
     )
 
 
