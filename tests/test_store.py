@@ -487,6 +487,39 @@ def test_a_better_trusted_mail_corrects_a_marketplace_whatever_its_basis_but_the
     assert [each.marketplace for each in store.requests()] == ["JP"]
 
 
+def undelivered(order: str = ONE) -> Notice:
+    """What the mail says that a message of the seller's own was not delivered."""
+    return Notice(Kind.IGNORED, Trust.VERIFIED, order_id=order, is_undelivered_reply=True)
+
+
+def test_an_open_wish_shows_that_the_sellers_reply_was_not_delivered(store: Store) -> None:
+    """Seen red with the note kept for a request that is done too."""
+    record(store, notice(kind=Kind.WISH))
+    assert record(store, undelivered()) == [Action.QUIET]
+    assert [each.is_reply_undelivered for each in store.requests()] == [True]
+    assert store.outbox.undelivered_replies(NOON) == (ONE,)
+    store.set_state(ONE, State.DONE)
+    assert [each.is_reply_undelivered for each in store.requests()] == [False]
+    assert store.outbox.undelivered_replies(NOON) == ()
+
+
+def test_an_undelivered_reply_of_no_open_wish_is_nobodys_matter(store: Store) -> None:
+    record(store, notice())
+    record(store, undelivered())
+    record(store, undelivered(mails.order_id(7)))
+    assert [each.is_reply_undelivered for each in store.requests()] == [False]
+    assert store.outbox.undelivered_replies(NOON) == ()
+
+
+def test_unknown_types_are_counted_the_first_twenty_by_name(store: Store) -> None:
+    """Seen red without the limit: anybody can send mail, and each value would be kept."""
+    for number in [*range(25), 0, 0]:
+        record(store, Notice(Kind.IGNORED, Trust.UNVERIFIED, unknown_type=f"TYPE_{number:02}"))
+    counted = dict(store.reports.unknown_types())
+    assert len(counted) == 21
+    assert (counted["TYPE_00"], counted["TYPE_19"], counted["other"]) == (3, 1, 5)
+
+
 def test_a_request_that_was_told_stays_told_though_its_next_mail_waits_for_a_digest(store: Store) -> None:
     """Planted fault: one row that is not told hides the one that is: the request is not counted as open, red."""
     first, second = (Item(title=title) for title in ("ステンレス水筒 500ml", "木製コースター 4枚組"))
