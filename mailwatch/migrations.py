@@ -98,6 +98,7 @@ MIGRATIONS = {
     ALTER TABLE request ADD COLUMN marketplace_basis INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE request ADD COLUMN marketplace_trust TEXT NOT NULL DEFAULT 'forged';
     ALTER TABLE request ADD COLUMN undelivered_at REAL;
+    ALTER TABLE unverified ADD COLUMN rewritten INTEGER NOT NULL DEFAULT 0;
     """,
 }
 SCHEMA_VERSION = max(MIGRATIONS)

@@ -18,7 +18,7 @@ from mailwatch.amazon.marketplace import Basis
 from mailwatch.amazon.sender import From, Sender
 from mailwatch.amazon.template import Match, Signals, Template, Templates
 from mailwatch.message import STILL_ENCODED, Message, read_attached
-from mailwatch.trust import Provider, Trust, judge, names_amazon, vouches_for_amazon
+from mailwatch.trust import Provider, Trust, is_forwarder, judge, names_amazon, vouches_for_amazon
 
 
 class Kind(StrEnum):
@@ -44,7 +44,7 @@ class Notice:
     """What one mail says of one order (or of none: `order_id` None).
 
     `unknown_type`: the mail's type by Amazon's header, where no form knows it. `is_undelivered_reply`: a message of the
-    seller's own about this order did not reach the buyer.
+    seller's own about this order did not reach the buyer. `is_rewritten`: a list or forwarder stands in From.
     """
 
     kind: Kind
@@ -63,6 +63,7 @@ class Notice:
     sender_domain: str | None = None
     unknown_type: str | None = None
     is_undelivered_reply: bool = False
+    is_rewritten: bool = False
 
     @property
     def is_told(self) -> bool:
@@ -137,7 +138,11 @@ _REPLY = re.compile(r"^(?:re|aw|sv|rv|回答|返信|返)(?:\[\d+\])?:", re.IGNOR
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """All that was found on the way to a verdict: what `read` builds its notices from, and `explain` shows."""
+    """All that was found on the way to a verdict: what `read` builds its notices from, and `explain` shows.
+
+    `address`: the effective sender's, which is From's, or Amazon's where a list or forwarder took its place
+    (`is_rewritten`).
+    """
 
     origin: From
     trust: Trust
@@ -145,6 +150,8 @@ class Examined:
     parts: Parts
     matches: tuple[Match, ...]
     verdict: Verdict
+    address: str | None
+    is_rewritten: bool = False
 
     @property
     def is_by_type(self) -> bool:
@@ -162,8 +169,12 @@ def examine(message: Message, provider: Provider, templates: Templates) -> Exami
 
     Where its own text says nothing, so is what a gateway moved into attachments, and what a server sent in its place.
     """
+    true_sender = sender.true_sender(message.fields, message.address, is_forwarder=is_forwarder(message, provider))
+    if true_sender:
+        message = replace(message, address=true_sender, display_name="")
     origin = sender.classify(message.display_name, message.address)
-    found = _examine(message, origin, judge(message, origin, provider), templates)
+    trust = Trust.UNVERIFIED if true_sender else judge(message, origin, provider)
+    found = replace(_examine(message, origin, trust, templates), is_rewritten=true_sender is not None)
     is_settled = found.trust is Trust.FORGED or found.is_by_type
     if is_settled or found.verdict.kind not in {Kind.IGNORED, Kind.UNREADABLE}:
         return found
@@ -199,6 +210,7 @@ def read(
         template=found.verdict.template,
         sender_domain=message.address.rpartition("@")[2] if message.address else None,
         unknown_type=found.type if found.type not in templates.types else None,
+        is_rewritten=found.is_rewritten,
     )
     if found.is_undelivered_reply:
         notices = tuple(replace(base, order_id=each, is_undelivered_reply=True) for each in found.parts.orders) or (
@@ -215,7 +227,8 @@ def _with_marketplace(notice: Notice, message: Message, found: Examined, default
     """Of a mail that is not Amazon's no marketplace is told."""
     if not found.origin.is_amazon:
         return notice
-    code, basis = details.marketplace_of(message, found.origin, found.parts, notice.order_id, default)
+    sent_by = replace(message, address=found.address)
+    code, basis = details.marketplace_of(sent_by, found.origin, found.parts, notice.order_id, default)
     return replace(notice, marketplace=code, marketplace_basis=basis)
 
 
@@ -246,7 +259,8 @@ def _examine(message: Message, origin: From, trust: Trust, templates: Templates)
     parts = details.split(message, spoken_by, templates, is_relay=is_relay)
     matches = _matches(evidence, spoken_by.sender, parts, templates)
     verdict = _verdict(message, spoken_by, trust, parts, matches, templates)
-    found = Examined(origin, trust, template.type_of(evidence.headers), parts, tuple(matches), verdict)
+    type_ = template.type_of(evidence.headers)
+    found = Examined(origin, trust, type_, parts, tuple(matches), verdict, message.address)
     is_ignored = verdict.kind is Kind.IGNORED and origin.is_amazon and trust is not Trust.FORGED
     if is_ignored and not found.is_by_type and STILL_ENCODED in message.defects:
         # What is still encoded may ask for anything, whatever the rest says.

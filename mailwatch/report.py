@@ -55,18 +55,22 @@ class Reports:
     # ---- unverified alerts ----
 
     def may_be_named(self, notice: Notice, request: int | None, now: datetime, gather: Gather | None = None) -> bool:
-        """Whether an alert goes out by name: verified always, unverified the first 20 in an hour. The rest waits."""
+        """Whether an alert goes out by name: verified always, unverified the first 20 in an hour. The rest waits.
+
+        Mail that a list or forwarder passes on has a limit of its own: look-alikes must not use it up.
+        """
         if notice.trust is Trust.VERIFIED:
             self._database.change("DELETE FROM unverified WHERE request = ? AND state <> 'told'", request)
             return True
         row = self._database.one(
-            "SELECT count(*) AS n FROM unverified WHERE state = 'told' AND at > ? AND at <= ?",
-            *((now - _HOUR).timestamp(), now.timestamp()),
+            "SELECT count(*) AS n FROM unverified WHERE state = 'told' AND at > ? AND at <= ? AND rewritten = ?",
+            *((now - _HOUR).timestamp(), now.timestamp(), notice.is_rewritten),
         )
         is_named = row is None or row["n"] < (_GATHERED_UNVERIFIED if gather else SINGLE_AN_HOUR)
         self._database.change(
-            "INSERT INTO unverified (at, request, kind, order_id, state) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO unverified (at, request, kind, order_id, state, rewritten) VALUES (?, ?, ?, ?, ?, ?)",
             *(now.timestamp(), request, notice.kind, notice.order_id, "told" if is_named else "waiting"),
+            notice.is_rewritten,
         )
         return is_named
 

@@ -54,8 +54,10 @@ def settings(config: Config | None, given: dict[str, Any]) -> Settings:
         if account is None:
             raise UsageError("scan.no_account", name=name)
         made = replace(made, provider=account.provider, seller=account.seller, marketplace=account.marketplace)
-    provider = Provider(
-        given["authserv_id"] or made.provider.authserv_id, tuple(given["received_by"]) or made.provider.received_by
+    provider = replace(
+        made.provider,
+        authserv_id=given["authserv_id"] or made.provider.authserv_id,
+        received_by=tuple(given["received_by"]) or made.provider.received_by,
     )
     return replace(made, provider=provider, seller=given.get("seller") or made.seller, rules=_rules(made.rules, given))
 

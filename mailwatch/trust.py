@@ -40,10 +40,12 @@ class Provider:
     """Whose Authentication-Results count: the authserv-id, and the domains of the hosts that may stand above it.
 
     `authserv_id` None: nothing is ever verified. `received_by` empty: the authserv-id's registered domain.
+    `forwarders`: hosts that pass on Amazon's mail under an address of their own and leave no mark of it.
     """
 
     authserv_id: str | None = None
     received_by: tuple[str, ...] = ()
+    forwarders: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -64,6 +66,15 @@ def judge(message: Message, origin: From, provider: Provider) -> Trust:
         return Trust.UNVERIFIED
     domain = message.address.rpartition("@")[2]
     return Trust.VERIFIED if _passes(results, domain) else Trust.UNVERIFIED
+
+
+def is_forwarder(message: Message, provider: Provider) -> bool:
+    """Return whether the mail is from one of the configured forwarders, by the own provider's DMARC pass for it."""
+    domain = (message.address or "").rpartition("@")[2]
+    if message.repeated or not any(marketplace.is_within(domain, host.lower()) for host in provider.forwarders):
+        return False
+    dmarc = [(result, named) for method, result, named in trusted_results(message, provider) if method == "dmarc"]
+    return bool(dmarc) and all(each == ("pass", {"header.from": domain}) for each in dmarc)
 
 
 def registered_domain(host: str) -> str:

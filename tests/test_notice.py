@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import quopri
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -917,3 +918,51 @@ def test_from_an_unknown_address_the_body_alone_makes_no_official_request(
     sender: str, subject: str, kind: Kind
 ) -> None:
     assert (one(sender, subject, NOTIFIED).kind, one(sender, subject, NOTIFIED).order_id) == (kind, ID)
+
+
+# ---- rewritten senders ----
+
+LISTED = "'出品者向け通知' via 受注 <orders@shop.example>"
+MARKED = f"X-Original-Sender: seller-notification@amazon.co.jp\r\nList-ID: <orders.shop.example>\r\n{JP_ID}"
+PASSED = "Authentication-Results: mx.google.com; dmarc=pass header.from=shop.example\r\n"
+
+
+@pytest.mark.parametrize("authentication", ["", PASSED, PASSED.replace("pass", "fail")])
+def test_amazons_mail_by_a_list_is_read_as_amazons_and_never_verified(authentication: str) -> None:
+    """Seen red with From alone: a look-alike that hides another address, never told."""
+    (found,) = read(LISTED, f"注文番号のキャンセルリクエスト: {ID}", NOTIFIED, authentication=authentication + MARKED)
+    assert (found.kind, found.trust, found.is_rewritten) == (Kind.REQUEST, Trust.UNVERIFIED, True)
+    assert (found.marketplace, found.sender_domain) == ("JP", "shop.example")
+
+
+def test_phishing_with_a_forged_mark_is_never_verified_and_a_look_alike_domain_stays_forged() -> None:
+    (marked,) = read("Amazon <x@evil.example>", f"キャンセルリクエスト {ID}", NOTIFIED, authentication=MARKED)
+    assert (marked.trust, marked.is_rewritten) == (Trust.UNVERIFIED, True)
+    (lookalike,) = read("Amazon <x@amazon-co.jp>", f"キャンセルリクエスト {ID}", NOTIFIED, authentication=MARKED)
+    assert not lookalike.is_told
+    (answered,) = read(
+        "'Amazon' via x <x@evil.example>", "x", NOTIFIED, authentication="Reply-To: donotreply@amazon.com\r\n"
+    )
+    assert not answered.is_told
+
+
+@pytest.mark.parametrize(
+    ("results", "is_told"),
+    [
+        ("dmarc=pass header.from=relay.example", True),
+        ("dmarc=fail header.from=relay.example", False),
+        ("dmarc=pass header.from=other.example", False),
+        ("dkim=pass header.d=relay.example", False),
+    ],
+)
+def test_a_forwarder_without_a_mark_counts_with_the_providers_dmarc_pass(results: str, is_told: bool) -> None:
+    raw = mail(
+        "donotreply@amazon.com via Relay <abc@relay.example>",
+        f"キャンセルリクエスト {ID}",
+        NOTIFIED,
+        authentication=f"Authentication-Results: mx.google.com; {results}\r\nReply-To: donotreply@amazon.com\r\n",
+    )
+    provider = replace(GMAIL, forwarders=("relay.example",))
+    (found,) = notice.read(message.parse(raw), provider, template.shipped())
+    assert found.is_told is is_told
+    assert found.trust is not Trust.VERIFIED

@@ -10,6 +10,7 @@ from mailwatch import message
 from mailwatch.amazon import sender
 from mailwatch.amazon.marketplace import directory, of_domain
 from mailwatch.amazon.sender import From, Sender
+from mailwatch.message import Field
 
 
 def of(raw: str) -> From:
@@ -157,14 +158,14 @@ def test_nothing_that_may_be_amazons_is_left_unfetched(raw: str) -> None:
 def test_what_may_stand_in_place_of_a_mail_of_amazons_is_fetched(
     display: str, address: str | None, subject: str
 ) -> None:
-    assert sender.may_be_amazon(display, address, subject)
+    assert sender.may_be_amazon(display, address, (Field("subject", subject.encode()),))
 
 
 @pytest.mark.parametrize(
     "subject", ["", "キャンセルのお知らせ", "amazon.co.jp で買える本", "x@amazonses.com", "a@amazon.co.jp.evil.example"]
 )
 def test_other_peoples_mail_is_not_fetched(subject: str) -> None:
-    assert not sender.may_be_amazon("店長", "x@shop.example", subject)
+    assert not sender.may_be_amazon("店長", "x@shop.example", (Field("subject", subject.encode()),))
 
 
 @pytest.mark.parametrize(
@@ -236,3 +237,63 @@ def test_no_domain_of_one_marketplace_is_within_that_of_another() -> None:
 def test_any_display_and_address_give_a_class(display: str, address: str | None) -> None:
     found = sender.classify(display, address)
     assert found.is_amazon == (address is not None and of_domain(address.rpartition("@")[2]) is not None)
+
+
+# ---- lists and forwarders that put their own address in From ----
+
+GENUINE = "seller-notification@amazon.co.jp"
+
+
+def fields(**values: str) -> tuple[Field, ...]:
+    """Header fields; `_` for the hyphen."""
+    return tuple(Field(name.replace("_", "-"), value.encode()) for name, value in values.items())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"x_original_sender": GENUINE},
+        {"x_original_from": f"出品者向け通知 <{GENUINE}>"},
+        {"x_simplelogin_original_from": f"Amazon <{GENUINE}>"},
+        {"x_anything_else_original_from": GENUINE},
+        {"list_id": "<orders.shop.example>", "reply_to": f"Amazon <{GENUINE}>"},
+        {"list_id": "<orders.shop.example>", "x_original_sender": GENUINE, "reply_to": "orders@shop.example"},
+    ],
+)
+@pytest.mark.parametrize("address", ["orders@shop.example", None])
+def test_the_true_sender_stands_in_the_marks_of_a_list_or_forwarder(given: dict[str, str], address: str | None) -> None:
+    assert sender.true_sender(fields(**given), address) == GENUINE
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ({"reply_to": GENUINE}, "orders@shop.example"),  # no mark
+        ({"from": f'"{GENUINE}" <orders@shop.example>'}, "orders@shop.example"),
+        ({"x_original_sender": f"{GENUINE}, donotreply@amazon.com"}, "orders@shop.example"),  # two
+        ({"x_original_sender": "x@amazon-co.jp"}, "orders@shop.example"),
+        ({"x_original_sender": "x@amazonses.com"}, "orders@shop.example"),
+        ({"x_original_sender": GENUINE}, "orders@amazon-co.jp"),  # a look-alike speaks for nobody else
+        ({"x_original_sender": GENUINE}, "x@amazon.co.jp.evil.example"),
+        ({"x_original_sender": "x@amazon.it"}, GENUINE),  # From is Amazon's
+        ({"list_id": f"<{GENUINE}>"}, "orders@shop.example"),
+        ({"x_original_to": GENUINE}, "orders@shop.example"),
+    ],
+)
+def test_who_has_no_mark_or_names_not_one_address_of_amazons_speaks_for_itself(
+    given: dict[str, str], address: str
+) -> None:
+    assert sender.true_sender(fields(**given), address) is None
+
+
+def test_a_proved_forwarder_needs_no_mark() -> None:
+    named = fields(**{"from": f'"{GENUINE} [via Relay]" <abc@relay.example>'})
+    assert sender.true_sender(named, "abc@relay.example", is_forwarder=True) == GENUINE
+    answered = fields(**{"from": "x <abc@relay.example>", "reply_to": GENUINE})
+    assert sender.true_sender(answered, "abc@relay.example", is_forwarder=True) == GENUINE
+
+
+@pytest.mark.parametrize("name", [name for name in sender.TRUE_SENDER_FIELDS if name != "list-id"])
+def test_a_rewritten_mail_is_fetched(name: str) -> None:
+    """By what is asked for first. Seen red with From and Subject alone."""
+    assert sender.may_be_amazon("x", "orders@shop.example", (Field(name, GENUINE.encode()),))

@@ -487,6 +487,15 @@ def test_a_better_trusted_mail_corrects_a_marketplace_whatever_its_basis_but_the
     assert [each.marketplace for each in store.requests()] == ["JP"]
 
 
+def test_rewritten_mail_has_an_hourly_limit_of_its_own(store: Store) -> None:
+    """Seen red with one limit for both: look-alikes used it up."""
+    for number in range(25):
+        record(store, notice(mails.order_id(number), trust=Trust.UNVERIFIED))
+    for number in range(30, 55):
+        record(store, replace(notice(mails.order_id(number), trust=Trust.UNVERIFIED), is_rewritten=True))
+    assert len(store._database.all("SELECT 1 FROM outbox WHERE channel = 'slack'")) == 40
+
+
 def undelivered(order: str = ONE) -> Notice:
     """What the mail says that a message of the seller's own was not delivered."""
     return Notice(Kind.IGNORED, Trust.VERIFIED, order_id=order, is_undelivered_reply=True)

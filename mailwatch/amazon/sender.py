@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from mailwatch.amazon import marketplace
 from mailwatch.amazon.marketplace import Marketplace, directory
+from mailwatch.message import Field
 
 
 class Sender(StrEnum):
@@ -52,6 +53,17 @@ _MACHINE = re.compile(
     r"|隔離|無害化|ウイルス|迷惑メール|ゲートウェイ",
     re.IGNORECASE,
 )
+# What lists, forwarders and alias services leave of the sender whose place they take; besides `X-…-Original-From`.
+_MARKS = ("list-id", "x-original-sender", "x-original-from")
+_MARK = re.compile(r"x-[a-z0-9-]{1,60}-original-(?:from|sender)(?:-header)?")
+# The fields beside From and Subject that may name the true sender, as they are asked for before a mail is fetched.
+TRUE_SENDER_FIELDS = (
+    *_MARKS,
+    "x-simplelogin-original-from",
+    "x-anonaddy-original-sender",
+    "x-anonaddy-original-from-header",
+    "reply-to",
+)
 _NOT_WORD = re.compile(r"[^a-z0-9\u30a0-\u30ff]")
 _CLAIMS = re.compile(r"^(?:the)?(?:amazon|アマゾン)")
 
@@ -69,15 +81,37 @@ def classify(display: str, address: str | None) -> From:
     return From(Sender.LOOKALIKE if _looks_like_amazon(display, address, domain) else Sender.OTHER)
 
 
-def may_be_amazon(display: str, address: str | None, subject: str = "") -> bool:
-    """Whether a mail is worth fetching, by its From and Subject: all but what is surely from somebody else.
+def may_be_amazon(display: str, address: str | None, fields: tuple[Field, ...] = ()) -> bool:
+    """Whether a mail is worth fetching: all but what is surely from somebody else.
 
-    Without a certain address the whole header decides. What servers and gateways send in place of a mail may hold one
-    of Amazon's.
+    `fields`: Subject and `TRUE_SENDER_FIELDS`. Without a certain address the whole header decides. What servers and
+    gateways send in place of a mail may hold one of Amazon's.
     """
     if classify(display, address).sender is not Sender.OTHER:
         return True
-    return bool(addresses(subject)) or is_machine(display, address, subject)
+    subject = next((field.text for field in fields if field.name == "subject"), "")
+    named = (field.text for field in fields if field.name == "subject" or field.name in TRUE_SENDER_FIELDS)
+    return any(map(addresses, named)) or is_machine(display, address, subject)
+
+
+def true_sender(fields: tuple[Field, ...], address: str | None, *, is_forwarder: bool = False) -> str | None:
+    """Return the one exact Amazon address in whose place a list or forwarder has put its own; else None.
+
+    It stands in the marks that these leave, or in Reply-To beside one. `is_forwarder`: the mail is proved to be from a
+    host that leaves no mark. A look-alike domain speaks for nobody else.
+    """
+    domain = (address or "").rpartition("@")[2]
+    if marketplace.of_domain(domain) or "amazon" in _skeleton(domain):
+        return None
+    marks = [each for each in fields if each.name in _MARKS or _MARK.fullmatch(each.name)]
+    if not (marks or is_forwarder):
+        return None
+    named = {found for each in marks if each.name != "list-id" for found in addresses(each.text)}
+    if not named:
+        named = {found for each in fields if each.name == "reply-to" for found in addresses(each.text)}
+    if not named and is_forwarder:
+        named = {found for each in fields if each.name == "from" for found in addresses(each.text)}
+    return named.pop() if len(named) == 1 else None
 
 
 def addresses(text: str) -> tuple[str, ...]:

@@ -136,7 +136,7 @@ _WATCH_KEYS = {
 }  # fmt: skip
 _ACCOUNT_KEYS = {
     "name", "provider", "host", "port", "tls", "ca_file", "authserv_id", "received_by", "user", "folders", "seller",
-    "done_folder", "marketplace", *PASSWORD_KEYS,
+    "done_folder", "marketplace", "forwarders", *PASSWORD_KEYS,
 }  # fmt: skip
 _CHANNEL_KEYS = {"name", "send", "fallback_for", "monthly_limit", *URL_KEYS}
 _HEARTBEAT_KEYS = {"every", *URL_KEYS}
@@ -295,7 +295,8 @@ class _Reader(Values):
 
     def _provider(self, table: dict[str, Any], where: str) -> Provider:
         authserv_id = self.text(table, f"{where}authserv_id", "", may_be_empty=True)
-        return Provider(authserv_id or None, self.texts(table, f"{where}received_by", ()))
+        forwarders = self.texts(table, f"{where}forwarders", ())
+        return Provider(authserv_id or None, self.texts(table, f"{where}received_by", ()), forwarders)
 
     def _preset(self, table: dict[str, Any], where: str) -> Preset | None:
         name = self.text(table, f"{where}provider", "", may_be_empty=True)

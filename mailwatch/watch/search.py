@@ -453,7 +453,6 @@ def _is_candidate(headline: Headline) -> bool:
         return True  # cut off, maybe before its From
     try:
         fields = message.header_fields(headline.header)
-        subject = next((field.text for field in fields if field.name == "subject"), "")
-        return sender.may_be_amazon(*message.sender(fields), subject)
+        return sender.may_be_amazon(*message.sender(fields), fields)
     except Exception:  # noqa: BLE001 - reading is total; should it not be, one mail must not hold the others
         return True
