@@ -148,10 +148,25 @@ def _folders(account: Account, client: mailbox.Client, folder: str) -> Iterator[
         yield Finding(True, Fault("check.junk_missing", {"account": account.name}))
     for name in names:
         try:
-            fields = {"account": account.name, "folder": name, "mails": str(client.examine(name).exists)}
-            yield Finding(True, Fault("check.folder_good", fields))
+            opened = client.examine(name)
+            mails = str(opened.exists)
+            opened.uids()
         except MailwatchError as fault:
             yield _folder_bad(account, folder, fault)
+        else:
+            yield from _list(account, opened, mails)
+
+
+def _list(account: Account, opened: mailbox.Mailbox, mails: str) -> Iterator[Finding]:
+    """Whether the server lists as many mails as it says the folder holds."""
+    where: dict[str, str | Fault] = {"account": account.name, "folder": opened.folder, "mails": mails}
+    if not opened.is_listed_whole:
+        yield Finding(False, Fault("check.list_short", where))
+        return
+    yield Finding(True, Fault("check.folder_good", where))
+    if why := opened.search_fault:
+        fields = {"account": account.name, "folder": opened.folder, "why": why}
+        yield Finding(True, Fault("check.search_differs", fields))
 
 
 def _folder_bad(account: Account, folder: str, fault: MailwatchError) -> Finding:

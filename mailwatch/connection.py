@@ -17,11 +17,19 @@ import socket
 import ssl
 import threading
 import time
+from dataclasses import dataclass
+
+from mailwatch import imap_lines
+from mailwatch.imap_lines import Line
 
 MAX_LINE = 4 * 1024 * 1024
 MAX_LITERAL = 2 * 1024 * 1024
 _CHUNK = 65536
-_ANNOUNCEMENT = re.compile(rb"\* \d+ EXISTS\b", re.IGNORECASE)
+_COUNT = re.compile(rb"\* (\d{1,10}) (EXISTS|EXPUNGE)\b")
+# What stands before a line's own words: `* 12 FETCH`, `* OK [UIDVALIDITY`, `ABCD7 OK`. imaplib knows it in upper case
+# only and with one blank; RFC 3501 section 9 knows any case.
+_PREFIX = re.compile(rb"(?:\*[ \t]+(?:\d+[ \t]+)?|[A-Za-z]{4}\d+[ \t]+)[A-Za-z-]+(?:[ \t]+\[[A-Za-z-]+)?", re.ASCII)
+_STATUS = {b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH"}
 # A half-open link is found by the kernel within about two minutes even where nothing is sent (reliability L1).
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 3}
 # Each address of a host gets this long to answer: a lost packet is sent again after 1 and 3 seconds.
@@ -36,11 +44,22 @@ class IdleRefused(imaplib.IMAP4.error):
     """The server offers IDLE and does not let us; the connection is as good as before."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The whole answer to a command: its untagged lines, `status` (OK, NO or BAD) and the server's words beside it."""
+
+    status: str
+    words: str
+    lines: list[Line]
+
+
 class Connection(imaplib.IMAP4):
     """One IMAP connection. Not for more than one thread, but for `interrupt`.
 
     `announced` counts the EXISTS lines seen so far: when it has changed since a search began, mail may have come that
     the search did not list, whatever answer the line stood in.
+    `exists`: how many mails the folder holds by the server's EXISTS and EXPUNGE lines. `asked_at`: how many of them
+    were there when the last `ask` began; `counted`: how many its owner has counted. Both shrink with EXPUNGE.
     """
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, seconds: float) -> None:
@@ -51,6 +70,7 @@ class Connection(imaplib.IMAP4):
         self._budget = 0
         self._idle_tag = b""
         self.announced = 0
+        self.exists = self.asked_at = self.counted = 0
         self.allow(seconds)
         super().__init__(host, port, seconds)
 
@@ -127,9 +147,22 @@ class Connection(imaplib.IMAP4):
                 raise LinkLost(f"a line of over {MAX_LINE} bytes")
             self._fill_or_lose()
         line = self._take(self._buffer.index(b"\n") + 1)
-        if _ANNOUNCEMENT.match(line):
-            self.announced += 1
+        if prefix := _PREFIX.match(line):
+            line = b" ".join(prefix[0].split()).upper() + line[prefix.end() :]
+        if count := _COUNT.match(line):
+            self._count(int(count[1]), count[2])
         return line
+
+    def _count(self, number: int, name: bytes) -> None:
+        """`* 23 EXISTS`, `* 7 EXPUNGE`: the seventh mail is gone."""
+        if name == b"EXISTS":
+            self.announced += 1
+            self.exists = number
+            self.asked_at, self.counted = min(self.asked_at, number), min(self.counted, number)
+        else:
+            self.exists = max(self.exists - 1, 0)
+            self.asked_at -= number <= self.asked_at
+            self.counted -= number <= self.counted
 
     def send(self, data: bytes) -> None:  # type: ignore[override]  # typeshed wants a Buffer; imaplib sends bytes
         """All of `data`, within the deadline."""
@@ -146,6 +179,45 @@ class Connection(imaplib.IMAP4):
         """Close the socket; never raises."""
         with contextlib.suppress(OSError):
             self.sock.close()
+
+    # ---- a command whose answer we read ourselves ----
+
+    def ask(self, command: bytes) -> Answer:
+        """Send a command and read its whole answer. imaplib and imapclient lose all of it over one odd line.
+
+        Raises `LinkLost`, also over a line that belongs to no answer: after it the stream is out of step.
+        """
+        tag: bytes = self._new_tag()
+        del self.tagged_commands[tag]
+        self.asked_at = self.exists
+        self.send(tag + b" " + command + b"\r\n")
+        lines: list[Line] = []
+        while True:
+            line = self._answer_line(tag)
+            if line[0].startswith(tag + b" "):
+                status, _, words = line[0][len(tag) + 1 :].decode("utf-8", "replace").partition(" ")
+                return Answer(status, words, lines)
+            if line[0].startswith(b"* "):
+                lines.append(line)
+            elif lines and imap_lines.goes_on(lines[-1], line[0]):
+                lines[-1] = [*lines[-1][:-1], lines[-1][-1] + b" " + line[0], *line[1:]]
+            else:
+                raise LinkLost("a line that belongs to no answer")
+
+    def _answer_line(self, tag: bytes) -> Line:
+        """A line with its literals."""
+        text = self.readline().rstrip(b"\r\n")
+        line = [text]
+        kind = imap_lines.kind(line)
+        if kind == b"BYE":
+            raise LinkLost(f"the server said goodbye: {text[6:206].decode('ascii', 'replace').strip()}")
+        if kind in _STATUS or text.startswith(tag):
+            return line
+        while (size := imap_lines.literal_size(text)) is not None:
+            line.append(self.read(size))
+            text = self.readline().rstrip(b"\r\n")
+            line.append(text)
+        return line
 
     # ---- IDLE (RFC 2177) ----
 

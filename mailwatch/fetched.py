@@ -1,4 +1,7 @@
-"""Reading what imapclient makes of a FETCH answer: sizes, dates, bodies, and the text parts of a BODYSTRUCTURE."""
+"""What the items of a FETCH answer say: sizes, dates, header lines, bodies, and the text parts of a BODYSTRUCTURE.
+
+Items are a dict, as `imap_lines.fetch` reads them.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from imapclient.datetime_util import parse_to_datetime
+from imapclient.response_types import BodyData
+
 from mailwatch.message import NOT_PROSE
 
 _SAFE_PARAMETER = re.compile(r"^[0-9A-Za-z._:+-]{1,60}$")
+
+
+# A From field with something in it, on its own line or on the next.
+_FROM = re.compile(rb"^From[ \t]*:(?:[ \t]|\r?\n[ \t])*[^\s]", re.IGNORECASE | re.MULTILINE)
+_FROM_FIELD = re.compile(rb"^From[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*", re.IGNORECASE | re.MULTILINE)
+_MULTIPART = re.compile(rb"^Content-Type[ \t]*:\s*multipart/", re.IGNORECASE | re.MULTILINE)
+_CONTENT = re.compile(rb"^Content-[^:\s]*[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*", re.IGNORECASE | re.MULTILINE)
+_BLOCK_END = re.compile(rb"\r?\n\r?\n")
+_FIELDS = b"BODY[HEADER.FIELDS ("
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +45,25 @@ class TextSection:
 
 
 def headline(uid: int, values: dict[bytes, Any]) -> Headline:
-    return Headline(uid, _moment(values), number(values.get(b"RFC822.SIZE")) or 0, body(values) or b"")
+    """Return what the items say of a mail; a header that they lack is empty."""
+    return Headline(uid, _moment(values), number(values.get(b"RFC822.SIZE")) or 0, header_of(values))
 
 
 def _moment(values: dict[bytes, Any]) -> datetime | None:
     """INTERNALDATE, aware UTC; None for one that can't be read, or so late that no other zone can show it."""
-    received = values.get(b"INTERNALDATE")
+    raw = values.get(b"INTERNALDATE")
     try:
-        if not isinstance(received, datetime) or received.tzinfo is None or received.year >= 9999:
+        received: datetime | None = parse_to_datetime(raw, normalise=False) if isinstance(raw, bytes) else None
+        if received is None or received.tzinfo is None or received.year >= 9999:
             return None
         return received.astimezone(UTC)
-    except (OverflowError, ValueError):  # a zone of more than a day
+    except (OverflowError, ValueError, TypeError, IndexError):  # such as a zone of more than a day
         return None
 
 
-def body(values: dict[bytes, Any]) -> bytes | None:
-    """The one BODY[…] of an answer; servers spell its name in several ways. None: the mail is gone."""
-    for key, value in values.items():
-        if key.startswith(b"BODY["):
-            return value if isinstance(value, bytes) else None
-    return None
+def asked_fields(values: dict[bytes, Any]) -> bytes:
+    """Return the lines of a `HEADER.FIELDS (…)`; b"" where the answer has none, or one of something else."""
+    return next((value for name, value in values.items() if name.startswith(_FIELDS) and value), b"")
 
 
 def senders(values: dict[bytes, Any]) -> Iterator[str]:
@@ -61,9 +75,69 @@ def senders(values: dict[bytes, Any]) -> Iterator[str]:
             yield f"{local.decode('ascii', 'replace')}@{host.decode('ascii', 'replace').lower()}"
 
 
-def section_of(values: dict[bytes, Any], section: str) -> bytes:
-    value = values.get(f"BODY[{section}]<0>".encode(), values.get(f"BODY[{section}]".encode(), b""))
+def header_of(values: dict[bytes, Any]) -> bytes:
+    """Return the best header lines in an answer: to their end, with a From, the longest; b"" where there are none."""
+    beginning = body(values, "")
+    end = _BLOCK_END.search(beginning)
+    found = [asked_fields(values), body(values, "HEADER"), beginning[: end.end()] if end else beginning]
+    return max(found, key=lambda lines: (has_from(lines) and is_ended(lines), has_from(lines), len(lines)))
+
+
+def has_from(header: bytes) -> bool:
+    """Return whether a From field with something in it stands in the header lines."""
+    return _FROM.search(header) is not None
+
+
+def from_line(header: bytes) -> bytes:
+    """Return the first From field, to its end; b"" where there is none."""
+    found = _FROM_FIELD.search(header)
+    return found[0].strip() if found else b""
+
+
+def is_ended(header: bytes) -> bool:
+    """Return whether header lines come to their end, which is an empty line (RFC 3501 section 6.4.5)."""
+    return header.endswith((b"\n\r\n", b"\n\n"))
+
+
+def body(values: dict[bytes, Any], section: str) -> bytes:
+    """Return the bytes of one section, such as "1.2" or "HEADER"; b"" where the answer has none."""
+    value = values.get(f"BODY[{section}]".encode())
     return value if isinstance(value, bytes) else b""
+
+
+def structure_of(values: dict[bytes, Any]) -> BodyData:
+    """Return the BODYSTRUCTURE of an answer. Raises one of `server_fault.SURPRISES` where it is none."""
+    structure = values.get(b"BODYSTRUCTURE")
+    if not isinstance(structure, tuple):
+        raise TypeError("not a BODYSTRUCTURE")
+    return BodyData.create(structure)
+
+
+def octets(structure: Any, section: str) -> int:
+    """Return how many bytes a text section has by the BODYSTRUCTURE; 0 where it does not say."""
+    part = structure
+    for place in section.split("."):
+        if isinstance(part[0], list):
+            part = part[0][int(place) - 1]
+    return (number(part[6]) or 0) if len(part) > 6 else 0
+
+
+def merge(known: dict[bytes, Any], more: dict[bytes, Any]) -> None:
+    """Add the items of another line about the same mail; two texts that differ say nothing."""
+    for name, value in more.items():
+        before = known.get(name)
+        differ = bool(before) and bool(value) and before != value
+        known[name] = None if differ else before or value
+
+
+def mime_lines(header: bytes) -> bytes:
+    """Return the Content-… fields of a mail's own header, as they are."""
+    return b"\r\n".join(found[0].rstrip(b"\r\n") for found in _CONTENT.finditer(header))
+
+
+def is_multipart(header: bytes) -> bool:
+    """Return whether the mail's own header says that it has parts."""
+    return _MULTIPART.search(header) is not None
 
 
 def text_sections(structure: Any) -> Iterator[TextSection]:

@@ -124,6 +124,11 @@ def idle_refused(account: str, folder: str, why: str) -> None:
     _write(_WARNING, "idle_refused", account=account, folder=folder, why=why)
 
 
+def search_differs(account: str, folder: str, why: str) -> None:
+    """The list of UID SEARCH can't be right or is refused: the mails are listed by UID FETCH."""
+    _write(_WARNING, "search_differs", account=account, folder=folder, why=why)
+
+
 def login_refused(account: str, folder: str, why: str, retry_in: float) -> None:
     """The server refused the login; a person must act."""
     _write(_ERROR, "login_refused", account=account, folder=folder, why=why, retry_in=round(retry_in))

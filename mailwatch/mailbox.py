@@ -24,9 +24,8 @@ from typing import Any
 import imapclient
 from imapclient import imap_utf7
 from imapclient.exceptions import ProtocolError
-from imapclient.response_types import BodyData
 
-from mailwatch import connection, fetched, message, providers, server_fault
+from mailwatch import connection, fetched, imap_lines, message, providers, server_fault
 from mailwatch.connection import Connection, IdleRefused, LinkLost
 from mailwatch.errors import Fault, FolderMissing, LoginRefused, Unreachable
 from mailwatch.fetched import Headline, TextSection
@@ -90,15 +89,28 @@ _ATTRIBUTES = {b"\\junk": {b"\\junk", b"\\spam"}}
 _NOT_OPENED = {b"\\noselect", b"\\nonexistent"}
 
 
-_IDENTITY = ["INTERNALDATE", "RFC822.SIZE"]
-_HEADER = f"BODY.PEEK[HEADER]<0.{MAX_HEADLINE}>"
-# What is asked for where the whole headline can't be read or is refused: ever less.
+_IDENTITY = "INTERNALDATE RFC822.SIZE"
+_FIELDS = "BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)]"
+_CUT = f"<0.{MAX_HEADLINE}>"
+_HEADLINE = f"{_IDENTITY} {_FIELDS}{_CUT}"
+_HEADLINE_UNCUT = f"{_IDENTITY} {_FIELDS}"
+# What is asked of one mail until its From can be read: some servers give nothing for a part of a field list.
 _HEADLINES = (
-    [*_IDENTITY, f"BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)]<0.{MAX_HEADLINE}>"],
-    ["RFC822.SIZE", _HEADER],
-    [_HEADER],
+    _HEADLINE,
+    _HEADLINE_UNCUT,
+    f"RFC822.SIZE BODY.PEEK[HEADER]{_CUT}",
+    "BODY.PEEK[HEADER]",
+    f"BODY.PEEK[]{_CUT}",
 )
-_IDENTITIES = (_IDENTITY, ["RFC822.SIZE"])
+_IDENTITIES = (_IDENTITY, "RFC822.SIZE")
+# A folder of up to so many mails is listed whole, and counted; so many at most are listed by FETCH.
+MAX_COUNTED = 10_000
+_MAX_LISTED = 50_000
+# Text whose size a BODYSTRUCTURE misstates may be this much longer where it is asked for without a limit.
+_MAX_MIME = 8192
+# What a server may say of a mail unasked: an answer with no more shows nothing.
+_UNASKED = {b"UID", b"FLAGS", b"MODSEQ"}
+_MAX_UNCUT = connection.MAX_LITERAL // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +139,14 @@ class Server:
 
 
 class Mailbox:
-    """An examined folder. One thread uses it; `interrupt` may come from another."""
+    """An examined folder. One thread uses it; `interrupt` may come from another.
+
+    `search_fault`: why mails are listed by FETCH, until its owner sets it to "". `is_listed_whole`: false where fewer
+    mails were listed, since its owner set it to true, than the server says the folder holds.
+    """
+
+    search_fault = ""
+    is_listed_whole = True
 
     def __init__(self, client: Client, folder: str, examined: dict[bytes, Any]) -> None:
         self._client = client
@@ -140,6 +159,11 @@ class Mailbox:
         self.idle_refusal = ""  # why not, in the server's words
         self.watched_as = folder  # its name in the configuration, where that is a role
         self.is_junk = is_junk_name(folder)
+        # The highest UID that `connection.counted` counts; None: not known yet.
+        self._top = self.uidnext - 1 if self.uidnext else None if self.exists else 0
+        self._is_cut_wrong = False  # whether a part of a field list is empty where several mails are asked for
+        self._is_end_left_out = False  # whether the empty line behind a field list is left out
+        self._connection.counted = self._connection.exists
         self._announced = -1
         # Called before each command of a search; every command ends within a deadline of its own.
         self.before_command: Callable[[], object] = lambda: None
@@ -152,40 +176,44 @@ class Mailbox:
         return "idle" if self.has_idle else "poll"
 
     def uids(self, *, since: date | None = None, above: int | None = None) -> list[int]:
-        """The UIDs of the folder's mails received on `since` or later, or with a UID over `above`; ascending.
+        """Return the UIDs of the folder's mails received on `since` or later, or with a UID over `above`; ascending.
 
-        Mail that is announced from here on makes `news` true.
+        A SEARCH that contradicts EXISTS is asked twice. Then, and where it is refused or can't be read, the mails are
+        listed by FETCH while `search_fault` says why; `is_listed_whole` becomes false where that list is too short as
+        well. Mail that is announced from here on makes `news` true.
         """
         self._announced = self._connection.announced
-        criteria = (
-            ["UID", f"{above + 1}:*"] if above is not None else ["SINCE", _imap_date(since)] if since else ["ALL"]
-        )
         with server_fault.surprises_lose():
-            self._allow(SEARCH_SECONDS)
-            self._connection.untagged_responses.pop("SEARCH", None)
-            kind, data = self._connection.uid("SEARCH", *criteria)
-            if kind != "OK":
-                raise LinkLost(f"SEARCH was answered {kind} {data[0]!r}")
-            # Some servers send two SEARCH lines, or none (traps section 1); `n:*` always names the last mail.
-            found = {int(uid) for line in data if line for uid in line.split()}
-        return sorted(uid for uid in found if above is None or uid > above)
+            found: set[int] | None = None
+            for _ in range(0 if self.search_fault else 2):
+                found = self._searched(since, above)
+                if found is None:
+                    break
+                if self._agrees(found, since, above):
+                    # `n:*` always names the last mail (RFC 3501 section 6.4.8).
+                    return sorted(uid for uid in found if above is None or uid > above)
+            return sorted(self._listed_by_fetch(found, since, above))
 
     def examine_again(self) -> None:
-        """A folder that was deleted and made anew meanwhile is noticed only by this (traps section 1), and one that was
-        restored from a back-up: `uidnext` and `exists` are those of now.
+        """EXAMINE the folder once more: one that was deleted, renamed or made anew meanwhile is noticed only by this
+        (traps section 1), and one that was restored from a back-up: `uidnext` and `exists` are those of now.
 
-        Raises `Unreachable` where it is another folder now: whoever connects anew reads it from its beginning.
+        Raises `FolderMissing`, or `Unreachable` where it is another folder now: whoever connects anew reads it from its
+        beginning.
         """
         self.before_command()
+        counted = self._connection.counted
         again = self._client.examine(self.folder)
         if again.uidvalidity != self.uidvalidity:
             raise Unreachable("mailbox.lost", why="the folder was made anew: its UIDVALIDITY has changed")
         self.uidnext, self.exists = again.uidnext, again.exists
+        self._connection.counted = min(counted, self.exists)
 
     def headlines(self, uids: Sequence[int]) -> Iterator[Headline]:
         """Size, arrival and the From and Subject fields of the given mails.
 
-        Those that are gone are left out, and so are those that the server does not show or refuses alone.
+        A header without a readable From is asked for in other ways; one that has none in its whole length comes as it
+        is. Mails that are gone are left out, and so are those that have a size and of which no header line can be had.
         """
         for at in range(0, len(uids), PIECE):
             yield from self._headline_piece(uids[at : at + PIECE])
@@ -200,16 +228,19 @@ class Mailbox:
     def text(self, headline: Headline) -> Message | None:
         """The candidate's header and text parts, parsed; its text attachments only where `reads_attached` says so.
 
-        None when the mail is gone, or the server does not show it or refuses it alone.
+        Where the parts can't be had, or there are none, its beginning (`MAX_WHOLE` bytes) is read instead. None when
+        the mail is gone, or the server does not show it.
         """
         with server_fault.surprises_lose():
-            try:
-                return self._text_by_parts(headline.uid)
-            except server_fault.SURPRISES:
-                # One malformed BODYSTRUCTURE: the beginning of the mail says enough (traps section 1).
-                with contextlib.suppress(server_fault.Refused):
-                    return self._beginning(headline.uid)
-                return None
+            found = None
+            # One malformed BODYSTRUCTURE: the beginning of the mail says enough.
+            with contextlib.suppress(*server_fault.SURPRISES):
+                found = self._text_by_parts(headline)
+            if found is not None and found.text.strip():
+                return found
+            # Its structure shows no text: a wrong boundary, odd line ends, an encoded container.
+            beginning = self._beginning(headline)
+            return beginning if beginning is not None and (found is None or beginning.text.strip()) else found
 
     @property
     def news(self) -> bool:
@@ -257,98 +288,268 @@ class Mailbox:
         self.before_command = lambda: None
         self._client.close()
 
+    # ---- listing ----
+
+    def _searched(self, since: date | None, above: int | None) -> set[int] | None:
+        """What UID SEARCH names; None and a `search_fault` where the server refuses it or can't be understood."""
+        criteria = f"UID {above + 1}:*" if above is not None else f"SINCE {_imap_date(since)}" if since else "ALL"
+        self._allow(SEARCH_SECONDS)
+        answer = self._connection.ask(f"UID SEARCH {criteria}".encode("ascii"))
+        if answer.status != "OK":
+            why = f"UID SEARCH was answered {answer.status} {answer.words}"[:200]
+            if server_fault.back_off(why) or server_fault.is_about_now(answer.words):
+                raise LinkLost(why)
+            self.search_fault = why
+            return None
+        try:
+            return imap_lines.numbers(answer.lines, self._connection.exists + MAX_COUNTED)
+        except imap_lines.UnreadableLine:
+            self.search_fault = "UID SEARCH was answered in a form that can't be read"
+            return None
+
+    def _agrees(self, found: set[int], since: date | None, above: int | None) -> bool:
+        """Whether a list is as long as EXISTS says: of the whole folder, else of what came since the last one."""
+        told = self._connection.asked_at
+        if since:
+            return bool(found) or told == 0 or not self._is_last_after(since)
+        if above is None and len(found) < told:
+            return False
+        if above is not None and not found and told and (self.uidnext or 0) > above + 1:
+            return False
+        if self._top is not None:
+            new = sum(uid > self._top for uid in found)
+            if new < told - self._connection.counted:
+                return False
+            self._count(self._connection.counted + new, found)
+        elif above is None:
+            self._count(len(found), found)
+        return True
+
+    def _count(self, number: int, found: set[int]) -> None:
+        """So many of the folder's mails have UIDs up to the highest of these."""
+        self._connection.counted = number
+        self._top = max(self._top or 0, max(found, default=0))
+
+    def _is_last_after(self, day: date) -> bool:
+        """Whether the folder's last mail arrived after a day: then a SEARCH from that day on can't be empty."""
+        shown, _ = self._range_shown(self._top or 1)
+        arrivals = [fetched.headline(uid, values).received for uid, (_, values) in shown.items()]
+        return any(arrival is not None and arrival.date() > day for arrival in arrivals)
+
+    def _listed_by_fetch(self, searched: set[int] | None, since: date | None, above: int | None) -> set[int]:
+        """What FETCH shows of the same mails. Notes whether that is fewer than EXISTS, and more than SEARCH named."""
+        lowest = above + 1 if above is not None else 1
+        if above is None and self._connection.exists > _MAX_LISTED:
+            lowest = max(1, (self.uidnext or self._top or 0) - _MAX_LISTED)
+        shown, is_whole = self._range_shown(lowest)
+        if not is_whole and lowest > 1 and self._connection.exists <= _MAX_LISTED:
+            shown, is_whole = self._range_shown(1)
+        if is_whole:
+            self._count(self._connection.asked_at, set(shown))
+        self.is_listed_whole &= is_whole
+        listed = {uid for uid in shown if uid >= lowest}
+        if since:
+            arrivals = {uid: fetched.headline(uid, shown[uid][1]).received for uid in listed}
+            listed = {uid for uid, arrival in arrivals.items() if arrival is None or arrival.date() >= since}
+        if searched is not None and (missed := len(listed - searched)):
+            self.search_fault = f"UID SEARCH left out {missed} of {len(listed)} mails that FETCH shows"
+        return listed if is_whole or searched is None else listed | {uid for uid in searched if uid >= lowest}
+
+    def _range_shown(self, lowest: int) -> tuple[dict[int, tuple[int, dict[bytes, Any]]], bool]:
+        """By UID, the sequence number and identity of the mails with this UID and over it; whether those are all."""
+        self._allow(SEARCH_SECONDS)
+        answer = self._connection.ask(f"UID FETCH {lowest}:* (UID {_IDENTITY})".encode("ascii"))
+        if answer.status != "OK":
+            raise LinkLost(f"UID FETCH was answered {answer.status} {answer.words}")
+        shown: dict[int, tuple[int, dict[bytes, Any]]] = {}
+        for line in answer.lines:
+            with contextlib.suppress(imap_lines.UnreadableLine):
+                place, values = imap_lines.fetch(line)
+                if (uid := fetched.number(values.get(b"UID"))) and b"RFC822.SIZE" in values:
+                    shown[uid] = place, values
+        told = self._connection.asked_at
+        if not shown:
+            # Some servers answer nothing to `n:*` over the last UID, against RFC 3501 section 6.4.8.
+            is_over = self._top is not None and lowest > self._top
+            return shown, told == 0 or (is_over and told <= self._connection.counted)
+        first = 1 if lowest == 1 else min(place for place, _ in shown.values())
+        return shown, len(shown) >= told - first + 1
+
     # ---- fetching ----
 
     def _headline_piece(self, uids: Sequence[int]) -> list[Headline]:
+        """All at once; those whose From did not come once more without the cut, then each alone."""
         with server_fault.surprises_lose():
-            try:
-                return self._fetch_headlines(uids, _HEADLINES[0])
-            except server_fault.SURPRISES:
-                # One mail's odd answer fails the whole batch in imapclient: one by one, then without its date.
-                return [headline for uid in uids for headline in self._one_headline(uid)]
+            is_uncut = self._is_cut_wrong and len(uids) > 1
+            shown, is_clear = self._fetch(uids, _HEADLINE_UNCUT if is_uncut else _HEADLINE)
+            found = {uid: values for uid, values in shown.items() if self._is_right(fetched.asked_fields(values))}
+            odd = [uid for uid in uids if uid not in found]
+            if odd:
+                again, is_again_clear = self._fetch(odd, _HEADLINE_UNCUT if len(odd) > 1 else _HEADLINE)
+                right = {uid: each for uid, each in again.items() if self._is_right(fetched.asked_fields(each))}
+                # Else each of them would be asked for twice, in each piece.
+                self._is_cut_wrong |= len(right.keys() & shown.keys()) > 1
+                found |= right
+                shown |= again
+                is_clear = is_clear and is_again_clear
+            headlines = [fetched.headline(uid, values) for uid, values in found.items()]
+            for uid in odd:
+                # One that a clear answer leaves out is gone.
+                if uid not in found and (uid in shown or not is_clear):
+                    headlines += self._one_headline(uid, shown.get(uid, {}))
+            return sorted(headlines, key=lambda each: each.uid)
 
-    def _one_headline(self, uid: int) -> list[Headline]:
-        """Ever less is asked for until something can be read; nothing where the server refuses all of it."""
-        *more, least = _HEADLINES
-        for items in more:
-            with contextlib.suppress(*server_fault.SURPRISES):
-                return self._fetch_headlines([uid], items)
-        with contextlib.suppress(server_fault.Refused):
-            return self._fetch_headlines([uid], least)
-        return []
+    def _is_right(self, header: bytes) -> bool:
+        """Whether a From can be read in header lines that are not cut short, but for our own limit."""
+        is_whole = fetched.is_ended(header) or len(header) >= MAX_HEADLINE or self._is_end_left_out
+        return is_whole and fetched.has_from(header)
 
-    def _fetch_headlines(self, uids: Sequence[int], items: list[str]) -> list[Headline]:
-        answer = self._fetch(uids, items)
-        return [
-            fetched.headline(uid, values) for uid, values in sorted(answer.items()) if fetched.body(values) is not None
-        ]
+    def _one_headline(self, uid: int, values: dict[bytes, Any]) -> list[Headline]:
+        """Alone, and in ever other ways until its From can be read. None where no header comes to its end.
+
+        `values`: what is known of it so far.
+        """
+        for items in _HEADLINES:
+            found = fetched.headline(uid, values)
+            if self._is_right(found.header):
+                return [found]
+            shown, is_clear = self._fetch([uid], items)
+            if uid not in shown and is_clear:
+                return []
+            values = values | {name: value for name, value in shown.get(uid, {}).items() if value is not None}
+            self._note_end(values)
+        found = fetched.headline(uid, values)
+        # An empty one is right only of a mail that begins so.
+        is_whole = b"RFC822.SIZE" in values and len(fetched.body(values, "")) >= min(found.size, MAX_HEADLINE)
+        is_ended = found.header.strip() and fetched.is_ended(found.header)
+        return [found] if is_ended or is_whole else []
+
+    def _note_end(self, values: dict[bytes, Any]) -> None:
+        """Where the whole header says the same as field lines without an end, the server leaves their end out."""
+        fields, header = fetched.asked_fields(values), fetched.body(values, "HEADER")
+        if fetched.has_from(fields) and not fetched.is_ended(fields) and fetched.is_ended(header):
+            self._is_end_left_out |= fetched.from_line(fields) == fetched.from_line(header)
 
     def _identity_piece(self, uids: Sequence[int]) -> dict[int, dict[bytes, Any]]:
         with server_fault.surprises_lose():
-            try:
-                return self._fetch(uids, _IDENTITY)
-            except server_fault.SURPRISES:
-                return {uid: values for each in uids for uid, values in self._one_identity(each).items()}
+            shown, is_clear = self._fetch(uids, _IDENTITY)
+            if not is_clear:
+                for uid in [uid for uid in uids if b"RFC822.SIZE" not in shown.get(uid, {})]:
+                    shown |= self._one_identity(uid)
+            return shown
 
     def _one_identity(self, uid: int) -> dict[int, dict[bytes, Any]]:
         for items in _IDENTITIES:
-            with contextlib.suppress(*server_fault.SURPRISES):
-                return self._fetch([uid], items)
+            shown, _ = self._fetch([uid], items)
+            if shown:
+                return shown
         return {}
 
-    def _text_by_parts(self, uid: int) -> Message | None:
-        limit = message.LIMIT_HEADER_BLOCK + 1
-        first = self._fetch([uid], ["BODYSTRUCTURE", f"BODY.PEEK[HEADER]<0.{limit}>"]).get(uid)
-        header = fetched.body(first) if first else None
-        if first is None or header is None:
+    def _text_by_parts(self, headline: Headline) -> Message | None:
+        """None where the header, the structure or a part that has a size does not come, or they contradict another."""
+        uid, limit = headline.uid, message.LIMIT_HEADER_BLOCK + 1
+        values = self._fetch([uid], f"BODYSTRUCTURE BODY.PEEK[HEADER]<0.{limit}>")[0].get(uid, {})
+        header, structure = fetched.body(values, "HEADER"), fetched.structure_of(values)
+        parts = list(fetched.text_sections(structure))[:MAX_TEXT_PARTS]
+        is_multipart = isinstance(structure[0], list)
+        is_whole = len(header) >= limit or (header.strip() and fetched.is_ended(header))
+        is_same = len(headline.header) >= MAX_HEADLINE or fetched.has_from(header) == fetched.has_from(headline.header)
+        attached = list(fetched.attached_sections(structure))[: message.LIMIT_ATTACHED]
+        has_text = bool(parts or attached)
+        if not is_whole or not is_same or not has_text or is_multipart != fetched.is_multipart(header):
             return None
-        if not isinstance(first[b"BODYSTRUCTURE"], BodyData):
-            raise TypeError("not a BODYSTRUCTURE")
-        parts = list(fetched.text_sections(first[b"BODYSTRUCTURE"]))[:MAX_TEXT_PARTS]
-        found = self._sections(uid, parts)
+        found = self._text_parts(uid, structure, parts, header)
         if found is None:
             return None
         read = message.assemble(header, found)
-        attached = list(fetched.attached_sections(first[b"BODYSTRUCTURE"]))[: message.LIMIT_ATTACHED]
-        if attached and self.reads_attached(read):
-            moved = self._sections(uid, attached)
-            return message.assemble(header, found, moved) if moved is not None else None
-        return read if read.text.strip() else self._without_structure(uid) or read
+        if not (attached and self.reads_attached(read)):
+            return read
+        bodies = self._bodies(uid, dict.fromkeys((part.section for part in attached), 0), with_mime=False)
+        if bodies is None:
+            return None
+        moved = [TextPart(part.mime, fetched.body(bodies, part.section)) for part in attached]
+        return message.assemble(header, found, moved)
 
-    def _without_structure(self, uid: int) -> Message | None:
-        """The mail's text where its structure shows none: a wrong boundary, odd line ends, an encoded container."""
-        with contextlib.suppress(*server_fault.SURPRISES):
-            whole = self._beginning(uid)
-            return whole if whole is not None and whole.text.strip() else None
-        return None
-
-    def _sections(self, uid: int, parts: Sequence[TextSection]) -> list[TextPart] | None:
-        """The given parts, at most `LIMIT_TEXT` bytes of each; None where the mail is gone."""
+    def _text_parts(
+        self, uid: int, structure: Any, parts: Sequence[TextSection], header: bytes
+    ) -> list[TextPart] | None:
+        """The shown text parts; None where one that has a size does not come."""
         if not parts:
             return []
-        wanted = [f"BODY.PEEK[{part.section}]<0.{message.LIMIT_TEXT}>" for part in parts]
-        bodies = self._fetch([uid], wanted).get(uid, {})
-        if not any(key.startswith(b"BODY[") and isinstance(value, bytes) for key, value in bodies.items()):
+        is_multipart = isinstance(structure[0], list)
+        sizes = {part.section: fetched.octets(structure, part.section) for part in parts}
+        bodies = self._bodies(uid, sizes, with_mime=is_multipart)
+        if bodies is None:
             return None
-        return [TextPart(part.mime, fetched.section_of(bodies, part.section)) for part in parts]
+        # What the mail says of its own encoding counts: a BODYSTRUCTURE may say something else.
+        own = fetched.mime_lines(header)
+        mimes = [fetched.body(bodies, f"{part.section}.MIME").strip() if is_multipart else own for part in parts]
+        return [
+            TextPart(mime or part.mime, fetched.body(bodies, part.section))
+            for part, mime in zip(parts, mimes, strict=True)
+        ]
 
-    def _beginning(self, uid: int) -> Message | None:
-        whole = self._fetch([uid], [f"BODY.PEEK[]<0.{MAX_WHOLE}>"]).get(uid)
-        data = fetched.body(whole) if whole else None
-        return message.parse(data) if data is not None else None
+    def _bodies(self, uid: int, sizes: dict[str, int], *, with_mime: bool) -> dict[bytes, Any] | None:
+        """The text of sections of these sizes; None where one that has a size is empty.
 
-    def _fetch(self, uids: Sequence[int], items: list[str]) -> dict[int, dict[bytes, Any]]:
+        One that is shorter than its size is asked for once more: a BODYSTRUCTURE may count wrong, too.
+        """
+        mime = [f"BODY.PEEK[{name}.MIME]<0.{_MAX_MIME}>" for name in sizes if with_mime]
+        wanted = [*mime, *(f"BODY.PEEK[{name}]<0.{message.LIMIT_TEXT}>" for name in sizes)]
+        bodies = self._fetch([uid], " ".join(wanted))[0].get(uid)
+        if bodies is None:
+            return None
+        wanted_sizes = {name: min(size, message.LIMIT_TEXT) for name, size in sizes.items() if size <= _MAX_UNCUT}
+        short = [name for name, size in wanted_sizes.items() if len(fetched.body(bodies, name)) < size]
+        if short:
+            again = self._fetch([uid], " ".join(f"BODY.PEEK[{name}]" for name in short))[0].get(uid, {})
+            longer = {name: value for name in short if (value := fetched.body(again, name))}
+            for name, value in longer.items():
+                if len(value) > len(fetched.body(bodies, name)):
+                    bodies[f"BODY[{name}]".encode()] = value
+        is_empty = any(size and not fetched.body(bodies, name) for name, size in sizes.items())
+        return None if is_empty else bodies
+
+    def _beginning(self, headline: Headline) -> Message | None:
+        """None where less than half of it comes, of a mail whose size is known."""
+        least = min(headline.size, MAX_WHOLE) // 2
+        ways = [f"BODY.PEEK[]<0.{MAX_WHOLE}>"]
+        if 0 < headline.size <= MAX_WHOLE:
+            ways.append("BODY.PEEK[]")
+        for items in ways:
+            values = self._fetch([headline.uid], items)[0].get(headline.uid, {})
+            data = fetched.body(values, "")
+            if data and len(data) >= least:
+                return message.parse(data)
+        return None
+
+    def _fetch(self, uids: Sequence[int], items: str) -> tuple[dict[int, dict[bytes, Any]], bool]:
+        """By UID, what the server shows of these mails; and whether all of its answer could be read.
+
+        It could not where the server refuses, for one of the mails may be why. Raises `LinkLost` where it is busy.
+        """
         self._allow(COMMAND_SECONDS)
-        self._connection.untagged_responses.pop("FETCH", None)
-        try:
-            answer: dict[int, dict[bytes, Any]] = self._client.fetch(list(uids), items)
-        except (imaplib.IMAP4.abort, ProtocolError):
-            raise
-        except imaplib.IMAP4.error as fault:
-            if server_fault.is_about_now(server_fault.words(fault)):
-                raise
-            raise server_fault.Refused(server_fault.words(fault)) from None
-        return answer
+        command = f"UID FETCH {','.join(map(str, uids))} ({items})"
+        answer = self._connection.ask(command.encode("ascii"))
+        is_clear = answer.status == "OK"
+        if not is_clear and (server_fault.back_off(answer.words) or server_fault.is_about_now(answer.words)):
+            raise LinkLost(f"UID FETCH was answered {answer.status} {answer.words}")
+        wanted = set(uids)
+        shown: dict[int, dict[bytes, Any]] = {}
+        for line in answer.lines:
+            if imap_lines.kind(line) != b"FETCH":
+                continue
+            try:
+                _, values = imap_lines.fetch(line)
+            except imap_lines.UnreadableLine:
+                is_clear = False
+                continue
+            uid = values.get(b"UID")
+            if uid is None and len(wanted) == 1 and values.keys() - {b"FLAGS", b"MODSEQ"}:
+                uid = uids[0]
+            if uid in wanted:
+                fetched.merge(shown.setdefault(uid, {}), values)
+        return {uid: values for uid, values in shown.items() if values.keys() - _UNASKED}, is_clear
 
     def _allow(self, seconds: float) -> None:
         self.before_command()
@@ -475,6 +676,7 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
         """EXAMINE, never SELECT. Raises `FolderMissing`, or `Unreachable` where a refusal may pass."""
         with server_fault.surprises_lose(self._secrets):
             self.connection.allow(seconds)
+            self.connection.exists = 0
             try:
                 return Mailbox(self, folder, self.select_folder(folder, readonly=True))
             except imaplib.IMAP4.abort:

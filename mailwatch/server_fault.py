@@ -57,14 +57,9 @@ _TIMING = re.compile(r":? *\([0-9. +]+ secs\)\.?$")
 _UNREADABLE = "an answer that can't be read"
 
 
-class Refused(imaplib.IMAP4.error):
-    """NO or BAD to a FETCH, and not because the server is busy: something about one of the mails."""
-
-
 # What imapclient 4.1.0 really raises over odd answers (libraries section 2); the connection is dropped after each that
 # no smaller question gets round.
 SURPRISES = (
-    Refused,
     ValueError,
     TypeError,
     IndexError,
@@ -181,7 +176,7 @@ def _unwrapped(shown: str) -> str:
 
 def _is_ours(fault: BaseException) -> bool:
     """Whether the words are the system's or our own; imaplib raises a `LinkLost` again, within a command."""
-    return isinstance(fault, OSError | LinkLost | Refused) or isinstance(fault.__context__, LinkLost)
+    return isinstance(fault, OSError | LinkLost) or isinstance(fault.__context__, LinkLost)
 
 
 def _without(secrets: Sequence[Secret], text: str) -> str:

@@ -150,21 +150,72 @@ def test_a_trailing_blank_and_lines_of_others_do_not_disturb_the_list(server: Sc
         assert box.news
 
 
-@pytest.mark.parametrize("line", ["* SEARCH 1 zwei 3", "* SEARCH 1 (MODSEQ 9)"])
-def test_a_list_that_cannot_be_read_is_a_lost_connection_and_not_an_empty_folder(
-    server: ScriptedImap, line: str
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "* SEARCH 1 zwei 3|{tag} OK done",
+        '* ESEARCH (TAG "x") ALL 1|{tag} OK done',  # no UIDs
+        '* ESEARCH (TAG "x") UID COUNT 1|{tag} OK done',
+        '* ESEARCH (TAG "x") UID ALL 1:4294967295|{tag} OK done',
+        "* SEARCH 1,2;3|{tag} OK done",
+        "{tag} NO 12",
+        "{tag} NO not now",
+        "{tag} BAD what",
+        "{tag} bad what",
+    ],
+)
+def test_where_a_search_is_refused_or_cannot_be_read_the_mails_are_listed_by_fetch(
+    server: ScriptedImap, answer: str
 ) -> None:
-    server.script("UID SEARCH", misbehave.says(line, "{tag} OK done"))
-    with opened(server) as box, pytest.raises(Unreachable):
+    """It is no empty folder. Planted fault: the answer's OK is not looked at: red."""
+    for uid in (3, 7, 12):
+        server.deliver(mails.neighbour(uid), uid=uid)
+    server.script("UID SEARCH", misbehave.says(*answer.split("|")), always=True)
+    with opened(server) as box:
+        assert box.uids() == [3, 7, 12]
+        assert box.uids(above=5) == [7, 12]
+        assert box.search_fault
+        assert box.is_listed_whole
+    assert server.commands().count("UID SEARCH") == 1
+
+
+@pytest.mark.parametrize("answer", ["{tag} NO ", "{tag} BAD "])
+def test_where_fetch_is_refused_too_the_connection_is_lost_with_its_words(server: ScriptedImap, answer: str) -> None:
+    server.script("UID SEARCH", misbehave.says(answer + "no search"), always=True)
+    server.script("UID FETCH", misbehave.says(answer + "closed until Monday"), always=True)
+    with opened(server) as box, pytest.raises(Unreachable, match="closed until Monday"):
         box.uids()
 
 
-@pytest.mark.parametrize("answer", ["{tag} NO 12", "{tag} NO not now", "{tag} BAD what"])
-def test_a_refused_search_is_a_lost_connection_and_not_an_empty_folder(server: ScriptedImap, answer: str) -> None:
-    """Planted fault: the answer's OK is not looked at: its 12 becomes a UID, red."""
-    server.script("UID SEARCH", misbehave.says(answer))
-    with opened(server) as box, pytest.raises(Unreachable):
-        box.uids()
+@pytest.mark.parametrize(
+    "line",
+    [
+        "* SEARCH 3 7 (MODSEQ 9)",
+        "* SEARCH (MODSEQ 9)|* SEARCH 3 7",
+        "* search 3 7",
+        "*  SEARCH  3  7 ",
+        "* SEARCH 3 7|* 2 FETCH (FLAGS (\\Seen))",
+        '* ESEARCH (TAG "x") UID ALL 3,7',
+        '* ESEARCH (TAG "x") UID MIN 3 MAX 7 ALL 7,3 COUNT 2',
+        "* ESEARCH UID ALL 3,7",
+        '* esearch (tag "x") uid all 3,7',
+        '* ESEARCH (TAG "x") UID ALL 3|* ESEARCH (TAG "x") UID ALL 7:7',
+    ],
+)
+def test_a_list_is_read_in_all_its_forms(server: ScriptedImap, line: str) -> None:
+    for uid in (3, 7):
+        server.deliver(mails.neighbour(uid), uid=uid)
+    server.script("UID SEARCH", misbehave.says(*line.split("|"), "{tag} OK done"), always=True)
+    with opened(server) as box:
+        assert box.uids() == [3, 7]
+        assert box.uids(above=5) == [7]
+        assert not box.search_fault
+
+
+def test_a_range_is_expanded(server: ScriptedImap) -> None:
+    server.script("UID SEARCH", misbehave.says('* ESEARCH (TAG "x") UID ALL 43,7:9,12:11', "{tag} OK done"))
+    with opened(server) as box:
+        assert box.uids() == [7, 8, 9, 11, 12, 43]
 
 
 # ---- fetching ----
@@ -250,10 +301,12 @@ def test_a_mail_expunged_between_its_header_and_its_parts_is_gone_and_not_an_emp
         assert box.text(headline) is None
 
 
-def test_a_body_that_is_nil_is_a_mail_that_is_gone(server: ScriptedImap) -> None:
+def test_a_mail_of_which_no_header_line_can_be_had_is_left_out(server: ScriptedImap) -> None:
+    """And so asked for again, and told in the end."""
     uid = server.deliver(mails.by_notification(ORDER))
     server.deliver(mails.by_notification(mails.order_id(2)))
-    server.override(uid, "BODY[HEADER.FIELDS (FROM SUBJECT)]", b"NIL")
+    for item in ("BODY[HEADER.FIELDS (FROM SUBJECT)]", "BODY[HEADER]", "BODY[]"):
+        server.override(uid, item, b"NIL")
     with opened(server) as box:
         assert [headline.uid for headline in box.headlines([1, 2])] == [2]
 
@@ -349,7 +402,8 @@ def test_no_word_of_a_mail_stands_in_the_error_over_lines_out_of_step(
     [
         ("UID FETCH", "* BYE "),  # its NO is of one mail
         ("IDLE", "* BYE "),  # after its NO the folder is polled
-        *itertools.product(["EXAMINE", "UID SEARCH", "NOOP", "LOGIN"], ["{tag} NO ", "{tag} BAD ", "* BYE "]),
+        ("UID SEARCH", "* BYE "),  # after its NO the mails are listed by FETCH
+        *itertools.product(["EXAMINE", "NOOP", "LOGIN"], ["{tag} NO ", "{tag} BAD ", "* BYE "]),
     ],
 )
 def test_what_a_server_says_in_a_no_a_bad_or_a_bye_is_told(server: ScriptedImap, command: str, answer: str) -> None:

@@ -112,9 +112,11 @@ def hurried(made: Config, seconds: float = 0.05) -> Config:
 
 
 @contextmanager
-def searching(made: Config, server: ScriptedImap, clock: Clock, lasting: Lasting | None = None) -> Iterator[Search]:
-    """One connection to INBOX, to be searched by hand."""
-    opened = mailbox.log_in(server_of(server)(made.accounts[0])).open("INBOX")
+def searching(
+    made: Config, server: ScriptedImap, clock: Clock, lasting: Lasting | None = None, folder: str = "INBOX"
+) -> Iterator[Search]:
+    """One connection to a folder, to be searched by hand."""
+    opened = mailbox.log_in(server_of(server)(made.accounts[0])).open(folder)
     assert opened is not None
     with closing(Store.open(made.watch.state_dir)) as store:
         found = Search(made, made.accounts[0], opened, store, Signals(), clock, Progress(clock))
@@ -342,7 +344,7 @@ def test_a_headline_that_was_cut_is_looked_at_whole() -> None:
     """Its From may stand behind the cut. Planted fault: it is taken for somebody else's: red."""
     cut = b"From: a@b.example\r\nSubject: " + b"x" * mailbox.MAX_HEADLINE
     assert search._is_candidate(Headline(1, None, 1, cut[: mailbox.MAX_HEADLINE]))
-    assert not search._is_candidate(Headline(1, None, 1, cut[:100]))
+    assert not search._is_candidate(Headline(1, None, 1, b"From: a@b.example\r\n" + cut[:100]))
 
 
 def test_a_headline_without_a_readable_from_is_looked_at_whole() -> None:
@@ -713,7 +715,8 @@ def test_a_re_list_without_an_answer_forgets_nothing(server: ScriptedImap, tmp_p
         server.deliver(mails.by_notification(mails.order_id(50)), announce=False)
         fetched = server.commands().count("UID FETCH")
         found.go()
-        assert server.commands().count("UID FETCH") - fetched <= 3
+        # A list by FETCH is one of them, for SEARCH has left mails out.
+        assert server.commands().count("UID FETCH") - fetched <= 4
     assert len(kinds(tmp_path)) == 11
 
 

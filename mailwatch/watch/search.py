@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
-from mailwatch import log, mailbox, message, notice, server_fault
+from mailwatch import fetched, log, mailbox, message, notice, server_fault
 from mailwatch.amazon import sender
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Config, audience
@@ -23,10 +23,12 @@ from mailwatch.trust import Trust
 from mailwatch.watch.signals import Progress, Signals
 
 RELIST_SECONDS = 540.0
+# A folder that was deleted, renamed or made anew is noticed only by EXAMINE where the server says nothing of it.
+_EXAMINE_SECONDS = 55.0
 # Each search looks this far below the highest UID; the re-list looks at the whole look-back.
 _LATE_UIDS = 200
 # Below this many UIDs under the highest, a mail counts only by its date: else the list would grow for ever.
-_OLD_UIDS = 10_000
+_OLD_UIDS = mailbox.MAX_COUNTED
 # A mail that failed, hung or ended the process three times is told as unreadable and set aside. So is one that ended
 # the process twice over 15 minutes, where each end takes long; and one that was begun twelve times, for a lost link is
 # rarely the mail's fault.
@@ -60,13 +62,15 @@ class Lasting:
 
     `piece`: how many headlines are asked for at once; `doubtful`: by UID, the mails whose headline or text does not
     come; `last`: those on whose text the link was lost or a process ended, tried behind all others; `unseen_again`: by
-    UID, when a mail that was set aside unseen is to be asked for again.
+    UID, when a mail that was set aside unseen is to be asked for again; `search_fault`: why the folder was listed by
+    FETCH, as logged.
     """
 
     piece: int = field(default_factory=lambda: mailbox.PIECE)
     doubtful: dict[int, Doubt] = field(default_factory=dict)
     last: set[int] = field(default_factory=set)
     unseen_again: dict[int, float] = field(default_factory=dict)
+    search_fault: str = ""
 
     def lost_over(self, uids: Sequence[int], now: float) -> None:
         """The link was lost over these headlines: half as many next time, until the mail that did it stands alone."""
@@ -106,8 +110,7 @@ class Search:
         self._floor = self._start()
         self._note_folder()
         self._seen = store.folders.seen(account.name, folder.folder, self._uidvalidity)
-        self._relist_at = clock.monotonic()
-        self._is_examined = True
+        self._relist_at = self._examined_at = clock.monotonic()
         self._has_fetched = False
         self.lasting = Lasting()
         self._is_first = False
@@ -116,16 +119,23 @@ class Search:
         self.reading: MailIdentity | None = None
 
     def go(self) -> None:
-        """List, fetch and record everything unseen, or raise; a good search unless a listed mail did not come."""
+        """List, fetch and record everything unseen, or raise.
+
+        A good search unless a listed mail did not come, or fewer were listed than the server says there are.
+        """
         known = self._store.folders.state(self._account.name, self._mailbox.folder)
         last = known.last_good_search if known else None
         self._is_first = last is None
         self._is_backlog = last is not None and self._clock.now() - last > _OUTAGE
+        self._examine_if_due()
         if self.seconds_to_relist <= 0.0:
             unseen = self._relisted()
             self._relist_at = self._clock.monotonic() + RELIST_SECONDS
         else:
             unseen = self._newly_listed()
+        if not self._mailbox.is_listed_whole:
+            self._relist_at = min(self._relist_at, self._clock.monotonic() + _AGAIN_SECONDS)
+        self._log_search_fault()
         self._fetch(unseen[::-1] if self._is_backlog else unseen)
         self._finish()
         self._ask_for_unseen()
@@ -133,7 +143,7 @@ class Search:
     @property
     def seconds_to_next(self) -> float:
         """By when the next search is due, whatever the server announces."""
-        return min(self.seconds_to_relist, _AGAIN_SECONDS) if self.lasting.doubtful else self.seconds_to_relist
+        return min(self.seconds_to_relist, _AGAIN_SECONDS)
 
     @property
     def seconds_to_relist(self) -> float:
@@ -143,7 +153,7 @@ class Search:
     def _finish(self) -> None:
         """A good search is noted; what was gathered is told at once, also where a listed mail did not come."""
         now, where = self._clock.now(), (self._account.name, self._mailbox.folder)
-        if not self.lasting.doubtful:
+        if not self.lasting.doubtful and self._mailbox.is_listed_whole:
             self._store.folders.good_search(*where, now)
         if self._store.reports.tell_gathered(*where, self._channels, now):
             self._signals.wake_channels()
@@ -178,6 +188,25 @@ class Search:
             return self._mailbox.uidnext - 1
         return max(self._mailbox.uids(), default=0)
 
+    def _examine_if_due(self) -> None:
+        """Once a minute, and before a re-list. A mailbox that was restored is listed whole at once."""
+        now, was_next = self._clock.monotonic(), self._mailbox.uidnext or 0
+        is_for_relist = self._examined_at < self._relist_at <= now
+        if now - self._examined_at < _EXAMINE_SECONDS and not is_for_relist:
+            return
+        self._mailbox.examine_again()
+        self._examined_at = now
+        if 0 < (self._mailbox.uidnext or 0) < was_next:
+            self._relist_at = now
+
+    def _log_search_fault(self) -> None:
+        why = self._mailbox.search_fault
+        if not self._mailbox.is_listed_whole:
+            why = f"{why or 'UID SEARCH'}; UID FETCH shows fewer mails than EXISTS says"
+        if why and why != self.lasting.search_fault:
+            log.search_differs(self._account.name, self._mailbox.folder, why)
+        self.lasting.search_fault = why or self.lasting.search_fault
+
     def _newly_listed(self) -> list[int]:
         """What came since, late UIDs a little below the highest too, and those whose headline or text is still owed."""
         near_the_top = max(self._floor, max(self._seen, default=0) - _LATE_UIDS)
@@ -187,11 +216,14 @@ class Search:
 
     def _relisted(self) -> list[int]:
         """The whole look-back: finds late and reused UIDs, and what a lagging SEARCH left out (traps section 1)."""
-        if not self._is_examined:
-            self._mailbox.examine_again()
-        self._is_examined = False
+        self._mailbox.search_fault, self._mailbox.is_listed_whole = "", True
+        bound = max(self._floor, max(self._seen, default=0) - _OLD_UIDS)
+        # One that is listed whole can be counted.
+        is_counted = self._mailbox.exists <= mailbox.MAX_COUNTED
+        above = [
+            uid for uid in (self._mailbox.uids() if is_counted else self._mailbox.uids(above=bound)) if uid > bound
+        ]
         listed = self._mailbox.uids(since=self._since())
-        above = self._mailbox.uids(above=max(self._floor, max(self._seen, default=0) - _OLD_UIDS))
         self._note_restored(max((*listed, *above), default=0))
         return sorted({*listed, *above} - self._confirmed(listed))
 
@@ -449,8 +481,10 @@ def _is_hopeless(tries: Tries, now: datetime) -> bool:
 
 def _is_candidate(headline: Headline) -> bool:
     """Whether a mail may be Amazon's; one whose header defeats us is looked at too, for there its tries are counted."""
-    if len(headline.header) >= mailbox.MAX_HEADLINE:
-        return True  # cut off, maybe before its From
+    if not headline.size and not headline.header.strip():
+        return False  # an empty mail
+    if len(headline.header) >= mailbox.MAX_HEADLINE or not fetched.has_from(headline.header):
+        return True  # cut off, maybe before its From; or it names Amazon elsewhere
     try:
         fields = message.header_fields(headline.header)
         return sender.may_be_amazon(*message.sender(fields), fields)
