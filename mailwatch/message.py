@@ -74,6 +74,16 @@ _PARSER_FAULTS = (MessageError, MailParserError, ValueError, LookupError, TypeEr
 _SINGLE = ("from", "subject", "message-id", "date", "content-type")
 # Text that is a table, a program or a card, and no mail's own.
 NOT_PROSE = frozenset({"csv", "tab-separated-values", "calendar", "vcard", "x-vcard", "directory", "css", "javascript"})
+# The fields beside From and Subject in which lists, forwarders and alias services leave the true sender.
+TRUE_SENDER_FIELDS = (
+    "list-id",
+    "reply-to",
+    "x-original-sender",
+    "x-original-from",
+    "x-simplelogin-original-from",
+    "x-anonaddy-original-sender",
+    "x-anonaddy-original-from-header",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -305,7 +305,7 @@ def test_a_mail_of_which_no_header_line_can_be_had_is_left_out(server: ScriptedI
     """And so asked for again, and told in the end."""
     uid = server.deliver(mails.by_notification(ORDER))
     server.deliver(mails.by_notification(mails.order_id(2)))
-    for item in ("BODY[HEADER.FIELDS (FROM SUBJECT)]", "BODY[HEADER]", "BODY[]"):
+    for item in (f"BODY[HEADER.FIELDS ({mailbox.HEADLINE_FIELDS})]", "BODY[HEADER]", "BODY[]"):
         server.override(uid, item, b"NIL")
     with opened(server) as box:
         assert [headline.uid for headline in box.headlines([1, 2])] == [2]

@@ -10,7 +10,7 @@ from mailwatch import message
 from mailwatch.amazon import sender
 from mailwatch.amazon.marketplace import directory, of_domain
 from mailwatch.amazon.sender import From, Sender
-from mailwatch.message import Field
+from mailwatch.message import TRUE_SENDER_FIELDS, Field
 
 
 def of(raw: str) -> From:
@@ -293,7 +293,7 @@ def test_a_proved_forwarder_needs_no_mark() -> None:
     assert sender.true_sender(answered, "abc@relay.example", is_forwarder=True) == GENUINE
 
 
-@pytest.mark.parametrize("name", [name for name in sender.TRUE_SENDER_FIELDS if name != "list-id"])
+@pytest.mark.parametrize("name", [name for name in TRUE_SENDER_FIELDS if name != "list-id"])
 def test_a_rewritten_mail_is_fetched(name: str) -> None:
     """By what is asked for first. Seen red with From and Subject alone."""
     assert sender.may_be_amazon("x", "orders@shop.example", (Field(name, GENUINE.encode()),))

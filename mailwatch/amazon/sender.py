@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from mailwatch.amazon import marketplace
 from mailwatch.amazon.marketplace import Marketplace, directory
-from mailwatch.message import Field
+from mailwatch.message import TRUE_SENDER_FIELDS, Field
 
 
 class Sender(StrEnum):
@@ -56,14 +56,6 @@ _MACHINE = re.compile(
 # What lists, forwarders and alias services leave of the sender whose place they take; besides `X-…-Original-From`.
 _MARKS = ("list-id", "x-original-sender", "x-original-from")
 _MARK = re.compile(r"x-[a-z0-9-]{1,60}-original-(?:from|sender)(?:-header)?")
-# The fields beside From and Subject that may name the true sender, as they are asked for before a mail is fetched.
-TRUE_SENDER_FIELDS = (
-    *_MARKS,
-    "x-simplelogin-original-from",
-    "x-anonaddy-original-sender",
-    "x-anonaddy-original-from-header",
-    "reply-to",
-)
 _NOT_WORD = re.compile(r"[^a-z0-9\u30a0-\u30ff]")
 _CLAIMS = re.compile(r"^(?:the)?(?:amazon|アマゾン)")
 

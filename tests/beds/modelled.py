@@ -22,7 +22,7 @@ from mailwatch import message
 from mailwatch.clock import Clock
 from mailwatch.errors import Unreachable
 from mailwatch.fetched import Headline
-from mailwatch.mailbox import Mailbox, is_junk_name
+from mailwatch.mailbox import HEADLINE_FIELDS, Mailbox, is_junk_name
 from mailwatch.message import Message
 
 from . import mime
@@ -202,7 +202,7 @@ class ModelledMailbox(Mailbox):
     def headlines(self, uids: Sequence[int]) -> Iterator[Headline]:
         self._server.answering()
         for mail in self._chosen(uids):
-            header = mime.section(mime.parse(mail.data), "HEADER.FIELDS (FROM SUBJECT)") or b""
+            header = mime.section(mime.parse(mail.data), f"HEADER.FIELDS ({HEADLINE_FIELDS})") or b""
             yield Headline(mail.uid, mail.received, len(mail.data), header)
 
     def identities(self, uids: Sequence[int]) -> Iterator[tuple[int, datetime | None, int]]:
