@@ -20,7 +20,7 @@ from mailwatch.mailbox import Server
 
 _NOT_WELL = 1
 _REFUSED = {"mailbox.login_refused", "mailbox.login_refused_there", "mailbox.login_not_ascii"}
-_NOT_REACHED = {"mailbox.unreachable", "mailbox.certificate"}
+_NOT_REACHED = {"mailbox.unreachable", "mailbox.unreadable", "mailbox.certificate"}
 
 ServerOf = Callable[[Account], Server]
 

@@ -569,6 +569,8 @@ def log_in(server: Server, before_command: Callable[[], object] = lambda: None) 
         raise Unreachable("mailbox.certificate", host=server.host, why=fault.verify_message) from None
     except (OSError, imaplib.IMAP4.error) as fault:
         why, wait = server_fault.words(fault), server_fault.back_off(fault)
+        if server_fault.is_unreadable(why):
+            raise Unreachable("mailbox.unreadable", host=server.host, port=server.port) from None
         raise Unreachable(
             "mailbox.unreachable", wait_seconds=wait, host=server.host, port=server.port, why=why
         ) from None

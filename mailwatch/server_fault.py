@@ -159,6 +159,11 @@ def words(fault: BaseException, secrets: Sequence[Secret] = ()) -> str:
     return _TIMING.sub("", _without(secrets, shown))[:_LONGEST_WORDS]
 
 
+def is_unreadable(why: str) -> bool:
+    """Return whether these are our words for an answer that can't be read, or a greeting that is none."""
+    return why == _UNREADABLE or (why.startswith("* ") and not why.startswith("* BYE"))
+
+
 def decoded(said: bytes) -> str:
     """Return a server's words as text: by RFC 3501 they are ASCII, but many write UTF-8, Shift_JIS or ISO-2022-JP."""
     return charset.decode(said).text

@@ -12,9 +12,9 @@ from beds import mime, misbehave
 from beds.imap_text import chosen
 from beds.scripted import Script, ScriptedImap, Session
 from test_reading import MovedClock, good_search, kinds, searching
-from test_watch import configured, recorded
+from test_watch import configured, recorded, server_of
 
-from mailwatch import mailbox
+from mailwatch import check, mailbox
 from mailwatch.errors import FolderMissing, Unreachable
 from mailwatch.fetched import Headline
 from mailwatch.watch.search import Lasting, Search
@@ -317,6 +317,17 @@ def test_keywords_may_be_in_any_case(server: ScriptedImap, tmp_path: Path, comma
     assert good_search(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "greeting", ["+OK POP3 ready", "220 smtp.example.org ESMTP", "SSH-2.0-OpenSSH_9.2", "* HELLO", ""]
+)
+def test_a_greeting_that_is_no_imap_is_told_as_that(server: ScriptedImap, tmp_path: Path, greeting: str) -> None:
+    """Seen red: "Can't connect", though something answered."""
+    server.script("GREETING", misbehave.says(greeting))
+    with pytest.raises(Unreachable) as fault, searching(configured(tmp_path), server, MovedClock()):
+        pass
+    assert fault.value.fault.key == "mailbox.unreadable"
+
+
 # ---- lists ----
 
 
@@ -460,6 +471,27 @@ def test_an_answer_that_answers_rightly_costs_what_it_cost(server: ScriptedImap,
                 600: ["EXAMINE", "UID SEARCH", "UID SEARCH", "UID FETCH"],
             }[passed]
             assert server.commands()[said:] == expected
+
+
+def said_by_check(server: ScriptedImap, tmp_path: Path) -> list[tuple[bool, str]]:
+    """What `check` finds of INBOX: whether it is good, and the key of its sentence."""
+    found = check.findings(configured(tmp_path), server_of(server))
+    return [(each.is_good, each.said.key) for each in found if each.said.fields.get("folder") == "INBOX"]
+
+
+@pytest.mark.parametrize("lie", ["nothing", "half", "no SEARCH", "no word"])
+def test_check_names_a_search_that_differs(server: ScriptedImap, tmp_path: Path, lie: str) -> None:
+    deliver_all(server)
+    assert said_by_check(server, tmp_path) == [(True, "check.folder_good")]
+    server.script("UID SEARCH", LIES[lie], always=True)
+    assert said_by_check(server, tmp_path) == [(True, "check.folder_good"), (True, "check.search_differs")]
+
+
+def test_check_is_not_good_where_fetch_shows_fewer_too(server: ScriptedImap, tmp_path: Path) -> None:
+    deliver_all(server)
+    more = misbehave.changed(lambda answer: answer.replace(b"* 6 EXISTS", b"* 9 EXISTS"))
+    server.script("EXAMINE", more, always=True)
+    assert said_by_check(server, tmp_path) == [(False, "check.list_short")]
 
 
 # ---- a folder that goes away ----
