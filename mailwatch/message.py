@@ -35,8 +35,6 @@ LIMIT_PARTS = 200
 LIMIT_ATTACHED = 10
 # Quoted-printable is three times as long as what it holds.
 _LIMIT_ENCODED = 3 * html_text.LIMIT
-# Each multipart's boundary is looked for in every line that it holds.
-LIMIT_LINES = 100_000
 LIMIT_PART_FIELD = 2000
 
 STILL_ENCODED = "some text is still encoded"
@@ -155,7 +153,7 @@ class Attached:
 
 
 def parse(mail: bytes) -> Message:
-    """Parse a whole mail, of which at most `LIMIT_MAIL` bytes and `LIMIT_LINES` lines are looked at."""
+    """Parse a whole mail, of which at most `LIMIT_MAIL` bytes are looked at."""
     mail = _BLANK_LINES.sub(b"", mail[:LIMIT_MAIL], count=1).replace(b"\r\r\n", b"\r\n")
     if b"\n" not in mail:
         mail = mail.replace(b"\r", b"\n")
@@ -164,8 +162,6 @@ def parse(mail: bytes) -> Message:
         return _message(header, [], ["the header block is over 100 KB"])
     if len(_CONTAINER.findall(mail)) > LIMIT_DEPTH or len(_BOUNDARY_LINE.findall(mail)) > 20 * LIMIT_PARTS:
         return _message(header, [], ["the mail has too many parts"])
-    if max(mail.count(b"\n"), mail.count(b"\r")) > LIMIT_LINES:
-        return _message(header, [Text("plain", mail[len(header) :], None)], ["the mail has too many lines"])
     leaves = list(_leaves(mail))
     parts = [_read_part(leaf) for leaf in islice(filter(_is_shown, leaves), LIMIT_PARTS)]
     return _message(header, parts, [] if parts else ["the mail has no text part"], _attached(leaves))

@@ -96,7 +96,5 @@ def test_a_parameter_that_comes_late_in_a_part_is_not_read_and_the_text_is() -> 
     assert message.parse(mail).plain == "やめます"
 
 
-def test_a_mail_of_too_many_lines_is_read_as_text_and_says_so() -> None:
-    read = message.parse(BUYER + b"\n" + ID.encode() + b"\n" * (message.LIMIT_LINES + 1))
-    assert ID in read.plain
-    assert read.defects
+def test_a_mail_of_a_million_lines_is_read() -> None:
+    assert ID in message.parse(BUYER + b"\n" + ID.encode() + b"\n" * 1_000_000).plain
