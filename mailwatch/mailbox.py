@@ -686,9 +686,10 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
                 raise
             except imaplib.IMAP4.error as fault:
                 why, wait = server_fault.words(fault, self._secrets), server_fault.back_off(fault)
-                # Every server has an INBOX (RFC 3501 section 5.1); one that LIST named is looked for by its role again.
-                is_certain = folder.upper() == "INBOX" or folder in self._listed
-                if not wait and not is_certain and server_fault.is_folder_missing(why):
+                # Every server has an INBOX (RFC 3501 section 5.1). One that LIST named is there and looked for by its
+                # role again, but one that may not be opened (RFC 5530, NOPERM) stays so.
+                is_there = folder in self._listed and "[NOPERM]" not in why.upper()
+                if not wait and folder.upper() != "INBOX" and not is_there and server_fault.is_folder_missing(why):
                     raise FolderMissing("mailbox.folder_missing", folder=folder, why=why) from None
                 raise Unreachable("mailbox.folder_refused", wait_seconds=wait, folder=folder, why=why) from None
 
