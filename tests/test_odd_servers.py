@@ -561,7 +561,7 @@ STRUCTURES: dict[str, Callable[[bytes], bytes]] = {
 def test_a_structure_that_says_something_else_than_the_mail_hides_no_text(
     server: ScriptedImap, tmp_path: Path, structure: str, mail: Callable[[str], bytes]
 ) -> None:
-    """Planted fault: the encoding is taken from BODYSTRUCTURE: red."""
+    """Seen red: where no text part was named, nothing was read."""
     data = mime.crlf(mail(ORDERS[0]))
     uid = server.deliver(data, announce=False)
     server.override(uid, "BODYSTRUCTURE", STRUCTURES[structure](mime.body_structure(mime.parse(data))))
@@ -592,6 +592,42 @@ def test_text_that_is_empty_is_asked_for_in_other_ways(
     server.script("UID FETCH", script, always=True)
     search_all(server, tmp_path)
     assert kinds(tmp_path) == ["request"]
+
+
+def parts(first: str, second: str, charset: str = "utf-8") -> bytes:
+    """A mail of Amazon's in two text parts, the second in a charset."""
+    head = "From: Amazon <seller-notification@amazon.co.jp>\r\nSubject: x\r\nMIME-Version: 1.0\r\n"
+    kind = f"Content-Type: text/plain; charset={charset}\r\nContent-Transfer-Encoding: 8bit\r\n"
+    mail = f"{head}Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{first}\r\n--b\r\n{kind}\r\n"
+    return mail.encode() + second.encode(charset) + b"\r\n--b--\r\n"
+
+
+def text_of(server: ScriptedImap, tmp_path: Path, uid: int) -> str:
+    """What is read of a mail, without white space."""
+    opened = mailbox.log_in(server_of(server)(configured(tmp_path).accounts[0])).open("INBOX")
+    [headline] = opened.headlines([uid])
+    found = opened.text(headline)
+    opened.close()
+    assert found is not None
+    return "".join(found.text.split())
+
+
+def test_a_text_is_in_the_charset_that_the_mail_names_and_not_in_that_of_the_structure(
+    server: ScriptedImap, tmp_path: Path
+) -> None:
+    """Its bytes are right in either. Planted fault: the lines of BODYSTRUCTURE are taken: red."""
+    data = parts("note", "キャンセル", "euc-jp")
+    uid = server.deliver(data, announce=False)
+    structure = mime.body_structure(mime.parse(data))
+    server.override(uid, "BODYSTRUCTURE", re.sub(rb'"euc-jp"', b'"shift_jis"', structure, flags=re.IGNORECASE))
+    assert text_of(server, tmp_path, uid) == "noteキャンセル"
+
+
+def test_one_part_that_stays_empty_is_read_from_the_beginning_of_the_mail(server: ScriptedImap, tmp_path: Path) -> None:
+    """Planted fault: what has come is taken for the whole text: red."""
+    uid = server.deliver(parts("note", ORDERS[0]), announce=False)
+    server.override(uid, "BODY[2]", b"{0}\r\n")
+    assert text_of(server, tmp_path, uid) == f"note{ORDERS[0]}"
 
 
 def test_a_candidate_whose_text_never_comes_is_told(server: ScriptedImap, tmp_path: Path) -> None:
