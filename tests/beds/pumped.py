@@ -20,6 +20,8 @@ from mailwatch.trust import Provider
 MODULES = (
     "mailwatch.notice",
     "mailwatch.message",
+    "mailwatch.transfer",
+    "mailwatch.encoded_words",
     "mailwatch.html_text",
     "mailwatch.charset",
     "mailwatch.trust",
