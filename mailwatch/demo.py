@@ -49,7 +49,7 @@ _USER, _PASSWORD = "seller@example.test", "demo"
 _AUTHSERV_ID = "mx.google.com"
 _BETWEEN_MAILS = 0.1
 # Without the collector: proxy-protocol, which starts pymap's connections, keeps no reference to their tasks. In Python
-# 3.13 nothing else does while they wait for the client, so the collector ended the demo's own connection (4 in 16).
+# 3.13 nothing else does while they wait for the client, and the collector ended the connection that appends (4 in 16).
 _PYMAP = "import gc; gc.disable(); from pymap.main import main; main()"
 # pymap announces no mail that was appended between the last command and IDLE: 8 of 8 came only with the next search.
 _SLICE_SECONDS = 2
