@@ -11,12 +11,13 @@ import errno
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mailwatch import mailbox, texts, transport, unwatched
+from mailwatch import mailbox, message, texts, transport, unwatched
+from mailwatch.amazon import sender
 from mailwatch.clock import Clock
 from mailwatch.config import Account, Channel, Config
 from mailwatch.database import FILE_NAME, RunLock, is_there
@@ -29,6 +30,8 @@ from mailwatch.store import Store
 _WAIT_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
 _SEPARATOR = " · "
+# So many of a folder's newest mails tell whether Amazon's comes rewritten.
+_NEWEST = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +153,26 @@ def _folders(account: Account, client: mailbox.Client, folder: str) -> Iterator[
         try:
             opened = client.examine(name)
             mails = str(opened.exists)
-            opened.uids()
+            newest = opened.uids()[-_NEWEST:]
+            rewriters = _rewriters(opened, newest)
         except MailwatchError as fault:
             yield _folder_bad(account, folder, fault)
         else:
             yield from _list(account, opened, mails)
+            for host in rewriters:
+                fields: dict[str, str | Fault] = {"account": account.name, "folder": opened.folder, "host": host}
+                yield Finding(True, Fault("check.rewritten", fields))
+
+
+def _rewriters(opened: mailbox.Mailbox, uids: Sequence[int]) -> list[str]:
+    """The hosts, in order, under whose addresses Amazon's mail comes into the folder."""
+    hosts = set()
+    for headline in opened.headlines(uids):
+        fields = message.header_fields(headline.header)
+        _, address = message.sender(fields)
+        if address and sender.true_sender(fields, address):
+            hosts.add(address.rpartition("@")[2])
+    return sorted(hosts)
 
 
 def _list(account: Account, opened: mailbox.Mailbox, mails: str) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -264,6 +265,16 @@ def found_beside(server: ScriptedImap, tmp_path: Path, *folders: str) -> dict[st
     return {each.said.key: json.loads(json.dumps(dict(each.said.fields))) for each in found if each.said.key in wanted}
 
 
+def test_check_names_who_rewrites_the_sender_of_amazons_mail(server: ScriptedImap, tmp_path: Path) -> None:
+    """Planted fault: the marks are not asked for in the first stage: red."""
+    genuine = mails.by_notification(ONE)
+    server.deliver(genuine)
+    marked = b"X-Original-Sender: seller-notification@amazon.co.jp\r\nFrom: x <orders@shop.example>"
+    server.deliver(re.sub(rb"From: [^\r]+", marked, genuine, count=1))
+    found = check.findings(configured(tmp_path, folders=("INBOX",)), server_of(server))
+    assert [each.said.fields["host"] for each in found if each.said.key == "check.rewritten"] == ["shop.example"]
+
+
 def test_check_names_folders_with_amazons_mail_that_nobody_watches(server: ScriptedImap, tmp_path: Path) -> None:
     """Of the last 90 days, from an exact address of Amazon's; no text is asked for. Planted faults: the date left out
     of the search; a look-alike counted: red."""
@@ -279,7 +290,8 @@ def test_check_names_folders_with_amazons_mail_that_nobody_watches(server: Scrip
     assert found_beside(server, tmp_path, "INBOX", "Watched", "\\Junk") == {
         "check.unwatched": {"account": "shop", "days": "90", "folders": "注文"}
     }
-    assert not any("BODY" in line for line in server.lines())
+    # Header fields, of the watched folders only.
+    assert [line for line in server.lines() if "BODY" in line and "HEADER.FIELDS" not in line] == []
     assert "SELECT" not in server.commands()
 
 
