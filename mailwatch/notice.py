@@ -83,18 +83,28 @@ class Verdict:
 
 
 _ASKS_SELLER = re.compile(r"購入者|\b(?:the|a|your) buyer\b", re.IGNORECASE)
-# Also of a parcel to be held: no ordinary mail of Amazon's does.
+# A parcel to be held, in the six languages: no ordinary mail of Amazon's says so, and one that does is never ignored.
+_STOPS_PARCEL = re.compile(
+    r"(?:出荷|発送)(?:しない(?:で|よう|こと)|[はをの]?(?:お控え|差し?控え|控えて|(?:止め|(?:停止|中止)し|見合わせ)てくだ|(?:停止|中止)のお願い))"
+    r"|(?:donot|dont)(?:ship|dispatch|send(?:it|out|theorder|theitem|theparcel|thepackage))|stop(?:the)?(?:shipment|shipping|dispatch)"
+    r"|non(?:spedi(?:r|te|sca)|inviar|inviate)|(?:blocca|sospendi|sospende|interrompi|interrompe)(?:re)?laspedizione"
+    r"|noenv[ií](?:e|ar)|(?:det[eé]n|detenga|detener|suspenda|suspender)elenvío"
+    r"|nicht(?:mehr)?(?:zu)?(?:versende|verschicke|absende|abschicke)n|(?:versenden|verschicken|senden)sie[^.\x1e]{0,40}nicht(?!an)"
+    r"|(?:exp[eé]diez|envoyez)(?:surtout)?(?:pas|plus)|ne(?:pas|plus)(?:les|la|le|l)?(?:exp[eé]dier|envoyer)"
+)
 _SPEAKS_OF_CANCELLING = re.compile(
     r"キャンセル|キヤンセル|きゃんせる|(?<!受)(?<!受け)(?:取り?|とり)(?:消|け[しす]|[や止辞]め)|注文の中止"
-    r"|cancel|storn|annul|anulaci|anular"
-    r"|(?:出荷|発送)(?:しない(?:で|よう|こと)|[はをの]?(?:お控え|差し?控え|控えて|(?:止め|(?:停止|中止)し|見合わせ)てくだ|(?:停止|中止)のお願い))"
-    r"|(?:donot|dont)(?:ship|dispatch)|stop(?:the)?(?:shipment|shipping|dispatch)"
+    r"|cancel|storn|annul|anulaci|anular|" + _STOPS_PARCEL.pattern
 )
 # What would happen is not what happened: 「リクエストした場合」. Never over the end of a line or sentence.
 _CONDITIONAL = re.compile(
     r"(?:購入者|お客様)?[がはの]?(?:注文の)?(?:キャンセル|取り?消し?)[^。、\x1e]{0,16}?"
     r"(?:場合|際[はにの]|したら|れば|方法|機能|できます|できる|手順)"
     r"|(?:if|when|whenever|once)(?:a|an|the|your)?(?:buyer|customer)[^.\x1e]{0,40}?cancel\w{0,8}"
+    r"|(?:se|quando|qualora)(?:un|il|l|lo)?(?:acquirente|cliente)[^.\x1e]{0,40}?annull\w{0,8}"
+    r"|(?:si|cuando)(?:un|el|su|tu)?(?:comprador|cliente)[^.\x1e]{0,40}?(?:cancel|anul)\w{0,8}"
+    r"|(?:wenn|falls|sobald)(?:ein|der|ihr)?(?:käufer|kunde)[^.\x1e]{0,40}?storn\w{0,10}"
+    r"|(?:si|quand|lorsqu|lorsque)(?:un|l|le|votre)?(?:acheteur|client)[^.\x1e]{0,40}?annul\w{0,8}"
 )
 # What is still to be done is not what happened either: 「未完了」「完了していません」「完了してください」.
 _NOT_YET = re.compile(
@@ -109,9 +119,16 @@ _NOT_YET = re.compile(
 _CAUSE = re.compile(
     r"(?:購入者|お客様|注文者)[^。\x1e]{0,40}?(?:ため|ので|に応じ|により|によって|に基づ|を受け)|理由:?(?:購入者|お客様)[^。\x1e]{0,30}"
     r"|(?:because|as|since)the(?:buyer|customer)[^.\x1e]{0,40}?cancel\w{0,8}|(?:at|per)the(?:buyer|customer)'?s?request|(?:as)?requestedbythe(?:buyer|customer)"
+    r"|surichiestade(?:ll|l)(?:acquirente|cliente)|apetici[oó]ndel(?:comprador|cliente)|asolicituddel(?:comprador|cliente)"
+    r"|auf(?:wunsch|anfrage|antrag)de[sr](?:käufers|kunden|kundin)|àlademande(?:delacheteur|duclient)"
+    r"|(?:perché|poiché|porque|weil|parceque)(?:l|il|el|der|le)?(?:acquirente|cliente|comprador|käufer|kunde|acheteur|client)[^.\x1e]{0,40}?"
+    r"(?:annull|cancel|anul|storn|annul)\w{0,10}"
 )
 _PRODUCT_WORDS = re.compile(
     r"ノイズ[・-]?キャンセ(?:ル|リング|ラー)?|ノイキャン|noise-?cancel(?:l?ing|l?ation|l?er)?|キャンセリング"
+    r"|(?:cancellazione|annullamento|cancelaci[oó]n|anulaci[oó]n|annulation|suppression)(?:attiva|attivo|activa|active)?"
+    r"(?:del|di|de|du|des|d)?(?:lo|la|el|l)?(?:rumor[ei]|ruidos?|bruits?|suon[oi]|sonido)|cancelaci[oó]nactiva"
+    r"|cancelleria|cancellett[oi]|annulaire"
 )
 # A seller's performance figure. Newsletters and account mails speak of it; beside an order ID a request may, too:
 # 「キャンセル率には影響しません」.
@@ -395,7 +412,8 @@ def _matches(evidence: Signals, speaker: Sender, parts: Parts, templates: Templa
     shipped ones by their words.
 
     For these what is no word of this order is cut out: a rate, what would happen, what is still to be done; and where
-    the mail then reads as a request and as cancelled, what is only the cause of it.
+    the mail then reads as a request and as cancelled, what is only the cause of it. A mail that stops a parcel is no
+    neighbour, whatever its subject.
     """
     subject = words.compact(parts.subject)
     lines = words.compact_lines(parts.frame, "\x1e")
@@ -405,13 +423,14 @@ def _matches(evidence: Signals, speaker: Sender, parts: Parts, templates: Templa
     if by_header := template.match_header(templates, evidence):
         return by_header
     evidence = replace(evidence, sender=speaker.value)
+    stops_parcel = _STOPS_PARCEL.search(f"{subject}\x1e{lines}") is not None
     subject, lines = _without_rate(subject, parts), _without_rate(lines, parts)
     subject, body = _NOT_YET.sub("◇", subject), _NOT_YET.sub("◇", _CONDITIONAL.sub("◇", lines))
     matches = template.match(templates, _with_words(evidence, subject, body))
     if {made.template.kind for made in matches} >= {"request", "cancelled"}:
         subject, body = _CAUSE.sub("◇", subject), _CAUSE.sub("◇", body)
-        return template.match(templates, _with_words(evidence, subject, body))
-    return matches
+        matches = template.match(templates, _with_words(evidence, subject, body))
+    return [made for made in matches if not (stops_parcel and made.template.kind == "ignored")]
 
 
 def _with_words(evidence: Signals, subject: str, body: str) -> Signals:
@@ -463,7 +482,7 @@ def _speaks(origin: From, parts: Parts) -> bool:
         return not _REPLY.match(subject) and _SPEAKS_OF_CANCELLING.search(subject) is not None
     to_seller = origin.sender is Sender.SHOPPER and _ASKS_SELLER.search(parts.frame) is not None
     if origin.sender is not Sender.AMAZON and not to_seller:
-        return False
+        return origin.is_amazon and _STOPS_PARCEL.search(subject + words.compact(parts.frame)) is not None
     text = subject + "\n" + _without_products(words.compact(parts.frame))
     return _SPEAKS_OF_CANCELLING.search(_without_rate(text, parts)) is not None
 
