@@ -3,8 +3,8 @@
 Replaced, the same by the same everywhere: order IDs and other numbers digit by digit, addresses but Amazon's own
 functional ones, the buyer's name and any other before 様, what stands in links beyond the host. The buyer's own words
 keep only cancelling words and marks, what stands behind labels as お届け先 only marks. Header fields that say who or by
-which way are left out or made anew. Charset, transfer encoding, layout and every other word stay, for they are what
-makes a form.
+which way are left out or made anew. Amazon's own fields and display name, the tree of parts, layout and every other word
+stay, for they are what makes a form. All text is written as UTF-8 that a person can read, in the header too (RFC 6532).
 """
 
 from __future__ import annotations
@@ -13,17 +13,21 @@ import email.policy
 import hashlib
 import re
 import secrets
-from collections.abc import Callable
 from email.message import Message as MimePart
 
 from mailwatch import persons
 from mailwatch.amazon import sender, wish, words
 from mailwatch.amazon.sender import Sender
-from mailwatch.amazon.template import Templates
+from mailwatch.amazon.template import TYPE_HEADER, Templates
 from mailwatch.charset import decode
-from mailwatch.message import LIMIT_MAIL, LIMIT_PART_FIELD, Message, header_block, header_fields, parse
+from mailwatch.message import LIMIT_MAIL, LIMIT_PART_FIELD, Field, Message, header_block, header_fields, parse
 
 _KEPT = ("from", "subject", "date", "mime-version", "content-type", "content-transfer-encoding")
+# What Amazon's own fields may hold; anything else in them is left out.
+_AMAZONS_FIELDS = {
+    TYPE_HEADER.lower(): re.compile(r"[A-Z0-9_]{1,60}"),
+    "x-marketplace-id": re.compile(r"[A-Z0-9]{8,20}"),
+}
 # Bounded (RFC 5321 section 4.5.3.1: 64 and 255 octets), for each letter of a long word may begin one.
 _ADDRESS = re.compile(r"[0-9A-Za-z._%+-]{1,128}@[0-9A-Za-z.-]{1,255}\.[A-Za-z]{2,}")
 _LINK = re.compile(r"(https?://[0-9A-Za-z.-]+)(/[^\s\"'<>]*)")
@@ -34,6 +38,7 @@ _NAME_LETTER = "[\u3005\u30a1-\u30fa\u30fc\u4e00-\u9fffA-Za-z]"
 _NAME = re.compile(
     rf"(?!(?<=お)客[様さ]){_NAME_LETTER}{{1,12}}(?:[ \u3000]{_NAME_LETTER}{{1,12}})?(?=\s?(?:様|さま|さん))"
 )
+_FOLD = re.compile(r"[ \t]{0,100}\r?\n[ \t]{0,100}")
 _FUNCTIONAL = re.compile(r"^[a-z][a-z-]{2,40}$")
 _OF_A_PART = {"content-type", "content-transfer-encoding", "content-disposition"}
 _LONGEST_SEARCH = 5000
@@ -54,12 +59,13 @@ def copy(mail: bytes, templates: Templates) -> bytes:
         _strip(part)
         if part.is_multipart():
             continue
-        if part.get_content_maintype() == "text":
+        # A multipart that is none has no line with its boundary: it is a text.
+        if part.get_content_maintype() in {"text", "multipart"}:
             _rewrite(part, replaced)
         else:
             part.set_payload("")
     body = tree.as_bytes(policy=email.policy.compat32).split(b"\n\n", 1)[-1]
-    return _header(mail, replaced) + b"\r\n\r\n" + body
+    return _header(mail, tree, replaced) + b"\r\n\r\n" + body
 
 
 class _Bounded(email.policy.Compat32):
@@ -86,9 +92,10 @@ class _Replaced:
         self._key = secrets.token_bytes(16)
         origin = sender.classify(parsed.display_name, parsed.address)
         self.is_buyer = origin.sender is Sender.BUYER
+        self.is_amazon = origin.is_amazon and not self.is_buyer
         own = wish.own_words(parsed.plain, parsed.html, templates)
         lines = zip(own.words.split("\n"), _masked(own.words).split("\n"), strict=True) if self.is_buyer else ()
-        display = "" if origin.is_amazon and not self.is_buyer else parsed.display_name
+        display = "" if self.is_amazon else parsed.display_name
         self._names = persons.names(display, (parsed.plain, parsed.html.text))
         self._own = {line.strip(): masked.strip() for line, masked in lines if line.strip()}
 
@@ -175,61 +182,43 @@ def _strip(part: MimePart) -> None:
 
 
 def _rewrite(part: MimePart, replaced: _Replaced) -> None:
-    """Replace a part's text in place, in its own charset and transfer encoding where they can hold it."""
+    """Replace a part's text in place, as UTF-8 without a transfer encoding."""
     data = part.get_payload(decode=True)
     charset = str(part.get_param("charset", "utf-8"))
     text = replaced.text(decode(data if isinstance(data, bytes) else b"", charset).text)
-    encoding = str(part.get("Content-Transfer-Encoding", "")).lower()
-    raw = _encoded(text, charset)
-    if raw is None:
+    if part.get_content_maintype() == "text":
         part.set_param("charset", "utf-8")
-        raw = text.encode("utf-8", "replace")
     del part["Content-Transfer-Encoding"]
-    if encoding in {"base64", "quoted-printable"}:
-        part.set_payload(raw)
-        part["Content-Transfer-Encoding"] = encoding
-        _ENCODE[encoding](part, raw)
-    else:
-        part.set_payload(raw.decode("ascii", "surrogateescape"))
-        part["Content-Transfer-Encoding"] = encoding or "8bit"
+    part["Content-Transfer-Encoding"] = "8bit"
+    part.set_payload(text.encode("utf-8", "replace").decode("ascii", "surrogateescape"))
 
 
-def _encoded(text: str, charset: str) -> bytes | None:
-    try:
-        return text.encode(charset)
-    except (LookupError, UnicodeError):
-        return None
-
-
-def _base64(part: MimePart, raw: bytes) -> None:
-    import base64  # noqa: PLC0415
-
-    part.set_payload(base64.encodebytes(raw).decode("ascii"))
-
-
-def _quoted(part: MimePart, raw: bytes) -> None:
-    import quopri  # noqa: PLC0415
-
-    part.set_payload(quopri.encodestring(raw).decode("ascii"))
-
-
-_ENCODE: dict[str, Callable[[MimePart, bytes], None]] = {"base64": _base64, "quoted-printable": _quoted}
-
-
-def _header(mail: bytes, replaced: _Replaced) -> bytes:
-    """The few fields that a form is known by; Subject and From in UTF-8 encoded words."""
-    from email.header import Header  # noqa: PLC0415
-
+def _header(mail: bytes, tree: MimePart, replaced: _Replaced) -> bytes:
+    """The few fields that a form is known by."""
     lines = ["X-Mailwatch-Sample: anonymised"]
+    written = {name.lower() for name in tree}
     for field in header_fields(header_block(mail)):
-        if field.name not in _KEPT:
-            continue
-        value = field.text if field.name in {"from", "subject"} else field.raw.decode("ascii", "replace")
-        if field.name == "from":
-            name = "Amazon" if "amazon" in value.lower() and not replaced.is_buyer else "購入者"
-            found = _ADDRESS.search(value)
-            value = f"{Header(name, 'utf-8').encode()} <{replaced.address(found[0]) if found else 'unreadable'}>"
-        elif field.name == "subject":
-            value = Header(replaced.text(value), "utf-8").encode()
-        lines.append(f"{field.name.title()}: {value}")
-    return "\r\n".join(line.replace("\n", "\r\n ") for line in lines).encode("ascii", "replace")
+        if field.name in _KEPT and field.name not in written:
+            lines.append(f"{field.name.title()}: {_value(field, replaced)}")
+        elif (allowed := _AMAZONS_FIELDS.get(field.name)) and allowed.fullmatch(field.text):
+            lines.append(f"{field.name.title()}: {field.text}")
+    lines += [f"{name}: {value}" for name, value in tree.items()]
+    return "\r\n".join(_FOLD.sub(" ", line) for line in lines).encode("utf-8", "replace")
+
+
+def _value(field: Field, replaced: _Replaced) -> str:
+    if field.name == "subject":
+        return replaced.text(field.text)
+    if field.name != "from":
+        return field.raw.decode("ascii", "replace")
+    found = _ADDRESS.search(field.text)
+    address = replaced.address(found[0]) if found else "unreadable"
+    return f'"{_display(field.text, replaced)}" <{address}>'
+
+
+def _display(text: str, replaced: _Replaced) -> str:
+    """Return Amazon's own name as it is; of any other sender only whether it calls itself Amazon."""
+    name = text.rpartition("<")[0].strip(' \t"')
+    if replaced.is_amazon and name:
+        return re.sub(r'[\\"]', "", replaced.text(name))
+    return "Amazon" if "amazon" in text.lower() and not replaced.is_buyer else "購入者"

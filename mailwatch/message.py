@@ -56,6 +56,8 @@ _BOUNDARY_LINE = re.compile(rb"^--[^\r\n]", re.MULTILINE)
 _LIKELY_BOUNDARY = re.compile(
     rb"^--([^\r\n]{1,200})\r{0,3}\n(?:content-[a-z-]{1,30}[ \t]*:|mime-version:)", re.IGNORECASE | re.MULTILINE
 )
+_PART_HEADER = re.compile(rb"[\r\n]{0,10}content-[a-z-]{1,30}[ \t]{0,10}:", re.IGNORECASE)
+_HTML = re.compile(rb"<(?:!doctype|html|head|body|table|div|p)\b", re.IGNORECASE)
 # `Name <local@host>` in letters, digits, blanks and few marks, or whole encoded words of a usual charset: nine of ten
 # From fields. Nothing in it has a meaning of its own to mail-parser, which reads it the same, 20 times slower.
 _ENCODED_NAME = (
@@ -359,7 +361,14 @@ def _leaves(mail: bytes) -> Iterator[_Leaf]:
         if inside and depth < LIMIT_DEPTH:
             stack.extend((part, depth + 1) for part in reversed(inside))
         else:
-            yield _Leaf((), body, "text", "plain")
+            yield _undivided(body)
+
+
+def _undivided(body: bytes) -> _Leaf:
+    """Return a container in which its boundary never occurs as one part, by its own header or by what it looks like."""
+    fields, text = _entity(body.lstrip(b"\r\n")) if _PART_HEADER.match(body) else ((), body)
+    is_html = _declared(fields).get_content_subtype() == "html" or _HTML.search(text[:LIMIT_PART_FIELD])
+    return _Leaf(fields, text, "text", "html" if is_html else "plain")
 
 
 def _entity(entity: bytes) -> tuple[tuple[Field, ...], bytes]:

@@ -29,6 +29,8 @@ _OTHER_BEFORE = re.compile(rf"(?:{_OTHERS})[^。\n]{{0,15}}$")
 _OTHER_BEHIND = re.compile(r"^[^。\n]{0,8}?(?:と?は(?:別|異な)|ではな|ではあり|は(?:出荷済|発送済|対象外))")
 _HEAD_MARK = re.compile(r"\n[ \t]*#[ \t]*$")
 _LIST_MARKS = re.compile(r"[\s,、，・;/と及びand]+")
+# Hosts from which Amazon sends notices of all marketplaces.
+_OF_ANY_MARKETPLACE = {"amazon.com", "sell.amazon.com", "amazonsellerservices.com"}
 _LIMIT_LINK = 2000
 _URL = re.compile(rf"https?://[^\s<>\"']{{1,{_LIMIT_LINK}}}")
 _ORDER_LINK = re.compile(r"^(?:https?://)?([0-9a-z.-]+)/.*?([0-9]{3}-[0-9]{7}-[0-9]{7})(?![0-9-])", re.IGNORECASE)
@@ -41,9 +43,11 @@ _DASH_ESCAPE = re.compile(r"-([0-9A-F]{2})")
 _RELAY_ITEM = re.compile(r"(\d{1,4})\s*/\s*(\S.*)")
 # For a line without blanks in front: two runs of blanks side by side are tried in every division between them.
 _ITEM_LABEL = re.compile(
-    r"[・■●◆*-]?\s*(?:(?P<title>商品名|商品|品名|item|product|title|artículo|producto)|(?P<asin>asin)"
-    r"|(?P<sku>sku|出品者sku|merchant\s*sku|seller\s*sku)|(?P<quantity>数量|個数|quantity|qty|cantidad))"
-    r"\s*(?:[:：]|\t|$)(?P<value>.*)",
+    r"[・■●◆*【\[-]?\s*(?:(?P<title>(?:ご?注文|対象)?商品(?:名|タイトル)?(?:[/／][sｓ][kｋ][uｕ])?|品名|(?:item|product)(?:\s(?:name|title))?|items|title|artículo|producto"
+    r"|articolo|prodotto|titolo|artikel(?:name|bezeichnung)?|produkt|titel|article|produit|titre)|(?P<asin>asin)"
+    r"|(?P<sku>(?:出品者|商品)?[sｓ][kｋ][uｕ]|(?:merchant|seller|händler|vendeur|venditore)[\s-]?sku|sku\s(?:venditore|vendeur|vendedor))"
+    r"|(?P<quantity>ご?注文(?:数量?|個数)|数量|個数|quantity(?:\sordered)?|qty|cantidad|quantità|menge|anzahl|quantité|qté))"
+    r"[】\]]?\s*(?:[:：]|(?<=[】\]])|\t|$)(?P<value>.*)",
     re.IGNORECASE,
 )
 # The labels of `value`, which are looked for in many lines at once: no `\s`, which goes over the end of a line.
@@ -209,7 +213,7 @@ def marketplace_of(
     named = {place for each in message.fields if each.name == "x-marketplace-id" and (place := of_id(each.text))}
     linked = {place for place, of_order in _order_links(_all_links(parts)) if of_order == order}
     domain = (message.address or "").rpartition("@")[2]
-    sent_by = {origin.marketplace} if origin.marketplace and domain != "amazon.com" else set()
+    sent_by = {origin.marketplace} if origin.marketplace and domain not in _OF_ANY_MARKETPLACE else set()
     for places, basis in ((named, Basis.HEADER), (linked, Basis.LINK), (sent_by, Basis.SENDER)):
         if len(places) == 1:
             return places.pop().code, basis

@@ -29,6 +29,7 @@ class Marketplace:
     domain: str
     order_host: str
     other_hosts: tuple[str, ...] = ()
+    other_domains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ def directory() -> Directory:
     senders = data["senders"]
     return Directory(
         marketplaces=tuple(
-            Marketplace(**{**row, "other_hosts": tuple(row.get("other_hosts", ()))}) for row in data["marketplace"]
+            Marketplace(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
+            for row in data["marketplace"]
         ),
         other_domains=tuple(data["other"]["domains"]),
         buyer_hosts=tuple(senders["buyer_hosts"]),
@@ -78,7 +80,7 @@ def of_order_host(host: str) -> Marketplace | None:
 def of_domain(domain: str) -> Marketplace | None:
     """The marketplace whose domain this is, or is a sub-domain of; whole labels only."""
     for marketplace in directory().marketplaces:
-        if is_within(domain, marketplace.domain):
+        if any(is_within(domain, each) for each in (marketplace.domain, *marketplace.other_domains)):
             return marketplace
     return None
 

@@ -39,11 +39,17 @@ class From:
 
 # What a reader takes for a Latin letter of "amazon". Source: Unicode confusables, the letters of this one word.
 _CONFUSABLE = str.maketrans(
-    "аɑαᴀоοօ०0мⅿᴍ๓зʒᴢźżžńñոɴп@áàâäãåāóòôöõō",
-    "aaaaooooommmmzzzzzznnnnnaaaaaaaaoooooo",
+    "a\u0251\u03b1\u1d00\u04304@\u03bf\u043e\u0585\u1d0f\u0e4f0\u043c\u217f\u1d0d\u0437\u0292\u1d22\u0578\u0274\u043f\u019e",
+    "aaaaaaaoooooommmzzznnnn",
 )
 _ADDRESS = re.compile(r"[^\s<>\"'()@]+@([0-9a-z.-]+\.[a-z]{2,})")
+# The word with a mark in it, a letter doubled, or one letter for another.
+_NEARLY_AMAZON = re.compile(
+    r"a{1,2}[-_.]?(?:rn|nn|m{1,2})[-_.]?a{1,2}[-_.]?[z2s]{1,2}[-_.]?o{1,2}[-_.]?(?:n|m(?=[-_.]|$)|rn(?=[-_.]|$))"
+)
 _LIMIT_TEXT = 4096
+# Of a From field without a certain address, which may be 16 KB long.
+_PIECE = 1000
 _MAILBOX = re.compile(
     r"(?<![0-9A-Za-z.!#$%&*+/=?^_{|}~-])[0-9A-Za-z.!#$%&*+/=?^_{|}~-]{1,100}@[0-9A-Za-z.-]{4,100}(?![0-9A-Za-z.@-])"
 )
@@ -63,7 +69,8 @@ _CLAIMS = re.compile(r"^(?:the)?(?:amazon|アマゾン)")
 def classify(display: str, address: str | None) -> From:
     """Classify a From field by its display text and its one strictly parsed address (None where there is none)."""
     if address is None:
-        return From(Sender.UNREADABLE if "amazon" in _skeleton(display) else Sender.OTHER)
+        pieces = (display[at : at + _PIECE] for at in range(0, max(len(display), 1), _PIECE // 2))
+        return From(Sender.UNREADABLE if any("amazon" in _skeleton(piece) for piece in pieces) else Sender.OTHER)
     local, _, domain = address.rpartition("@")
     found = marketplace.of_domain(domain)
     if found:
@@ -147,7 +154,8 @@ def _skeleton(text: str) -> str:
     """The text as an eye in a hurry reads it: punycode shown, look-alike letters folded, `rn` as `m`."""
     labels = [_from_punycode(label) for label in text[:1000].casefold().split(".")]
     folded = unicodedata.normalize("NFKC", ".".join(labels)).casefold().translate(_CONFUSABLE)
-    return re.sub(r"a[-_.]?(?:rn|nn|m)[-_.]?a[-_.]?[z2s][-_.]?o[-_.]?n", "amazon", folded)
+    bare = "".join(unicodedata.normalize("NFD", letter)[0] if letter < "\u0250" else letter for letter in folded)
+    return _NEARLY_AMAZON.sub("amazon", bare)
 
 
 def _from_punycode(label: str) -> str:
