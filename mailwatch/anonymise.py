@@ -59,12 +59,16 @@ def copy(mail: bytes, templates: Templates) -> bytes:
         _strip(part)
         if part.is_multipart():
             continue
-        # A multipart that is none has no line with its boundary: it is a text.
-        if part.get_content_maintype() in {"text", "multipart"}:
+        if part.get_content_maintype() == "text":
             _rewrite(part, replaced)
-        else:
+        elif part is not tree or part.get_content_maintype() != "multipart":
             part.set_payload("")
-    body = tree.as_bytes(policy=email.policy.compat32).split(b"\n\n", 1)[-1]
+    if tree.get_content_maintype() == "multipart" and not tree.is_multipart():
+        # No line has its boundary: it is one text. The library can't write it.
+        body = _text(tree, replaced).encode("utf-8", "replace")
+        del tree["Content-Transfer-Encoding"]
+    else:
+        body = tree.as_bytes(policy=email.policy.compat32).split(b"\n\n", 1)[-1]
     return _header(mail, tree, replaced) + b"\r\n\r\n" + body
 
 
@@ -95,7 +99,8 @@ class _Replaced:
         self.is_amazon = origin.is_amazon and not self.is_buyer
         own = wish.own_words(parsed.plain, parsed.html, templates)
         lines = zip(own.words.split("\n"), _masked(own.words).split("\n"), strict=True) if self.is_buyer else ()
-        display = "" if self.is_amazon else parsed.display_name
+        self.true_sender = sender.true_sender(parsed.fields, parsed.address)
+        display = "" if self.is_amazon or self.true_sender else parsed.display_name
         self._names = persons.names(display, (parsed.plain, parsed.html.text))
         self._own = {line.strip(): masked.strip() for line, masked in lines if line.strip()}
 
@@ -183,14 +188,17 @@ def _strip(part: MimePart) -> None:
 
 def _rewrite(part: MimePart, replaced: _Replaced) -> None:
     """Replace a part's text in place, as UTF-8 without a transfer encoding."""
-    data = part.get_payload(decode=True)
-    charset = str(part.get_param("charset", "utf-8"))
-    text = replaced.text(decode(data if isinstance(data, bytes) else b"", charset).text)
-    if part.get_content_maintype() == "text":
-        part.set_param("charset", "utf-8")
+    text = _text(part, replaced)
+    part.set_param("charset", "utf-8")
     del part["Content-Transfer-Encoding"]
     part["Content-Transfer-Encoding"] = "8bit"
     part.set_payload(text.encode("utf-8", "replace").decode("ascii", "surrogateescape"))
+
+
+def _text(part: MimePart, replaced: _Replaced) -> str:
+    data = part.get_payload(decode=True)
+    charset = str(part.get_param("charset", "utf-8"))
+    return replaced.text(decode(data if isinstance(data, bytes) else b"", charset).text)
 
 
 def _header(mail: bytes, tree: MimePart, replaced: _Replaced) -> bytes:
@@ -202,6 +210,8 @@ def _header(mail: bytes, tree: MimePart, replaced: _Replaced) -> bytes:
             lines.append(f"{field.name.title()}: {_value(field, replaced)}")
         elif (allowed := _AMAZONS_FIELDS.get(field.name)) and allowed.fullmatch(field.text):
             lines.append(f"{field.name.title()}: {field.text}")
+    if replaced.true_sender:
+        lines.append(f"X-Original-Sender: {replaced.address(replaced.true_sender)}")
     lines += [f"{name}: {value}" for name, value in tree.items()]
     return "\r\n".join(_FOLD.sub(" ", line) for line in lines).encode("utf-8", "replace")
 

@@ -148,6 +148,33 @@ def test_an_anonymised_copy_keeps_no_file_name_no_attached_header_and_no_words_b
     assert copied.count(b"words") == 2
 
 
+def test_an_anonymised_copy_keeps_what_amazon_says_of_the_mail_and_can_be_read() -> None:
+    """It is how a form that nobody has seen yet gets known. Seen red for each: fields gone, name gone, base64."""
+    mail = (SAMPLES / "forms" / "01-request-ja.eml").read_bytes()
+    copy = anonymise.copy(mail, template.shipped())
+    text = copy.decode("utf-8")
+    assert "X-Space-Notification-Type: BRC_SELLER_NOTIFICATION" in text
+    assert "X-Marketplace-Id: A1VC38T7YXB528" in text
+    assert 'From: "出品者向け通知" <donotreply@amazon.com>' in text
+    assert "Subject: ご注文のキャンセルリクエスト" in text
+    assert "購入者から、次の注文をキャンセルするリクエストがありました。" in text
+    assert re.findall(r"(?i)content-type: ([a-z/]+)", text) == ["multipart/alternative", "text/html"]
+    assert notice.read(message.parse(copy), Provider(), template.shipped())[0].template == "type-request"
+
+
+def test_an_anonymised_copy_keeps_no_value_of_amazons_fields_that_is_none() -> None:
+    mail = b"X-Space-Notification-Type: taro@example.test\nX-Marketplace-ID: Taro Yamada\n"
+    copy = anonymise.copy(mail + b"From: a <donotreply@amazon.com>\nSubject: x\n\nwords\n", template.shipped())
+    assert b"aro" not in copy
+
+
+def test_an_anonymised_multipart_whose_boundary_never_occurs_keeps_its_text() -> None:
+    """Seen red: the text was left out."""
+    head = b'From: a <donotreply@amazon.com>\nSubject: x\nContent-Type: multipart/alternative; boundary="b"\n\n'
+    copy = anonymise.copy(head + "購入者がキャンセルをリクエスト".encode(), template.shipped())
+    assert "購入者がキャンセルをリクエスト" in copy.decode()
+
+
 @pytest.mark.parametrize("name", ["Amazonのお客様", "Amazon", "購入者", "Buyer"])
 def test_a_name_in_from_that_names_nobody_is_replaced_nowhere(name: str) -> None:
     """Seen red with any From name as a name: the forms' own words were gone."""

@@ -297,3 +297,21 @@ def test_a_proved_forwarder_needs_no_mark() -> None:
 def test_a_rewritten_mail_is_fetched(name: str) -> None:
     """By what is asked for first. Seen red with From and Subject alone."""
     assert sender.may_be_amazon("x", "orders@shop.example", (Field(name, GENUINE.encode()),))
+
+
+@pytest.mark.parametrize(
+    "domain", ["arnazon.co.jp", "amaz0n.co.jp", "amazom.co.jp", "amaazon.com", "amazonn.com", "ama-zon.co.jp", "amazon-japan.example", "4mazon.com", "\u0430mazon.co.jp"]
+)  # fmt: skip
+def test_a_domain_that_an_eye_in_a_hurry_takes_for_amazons_is_a_look_alike(domain: str) -> None:
+    """Seen red for amazom, amaazon and 4mazon."""
+    assert sender.classify(f"x <a@{domain}>", f"a@{domain}").sender is Sender.LOOKALIKE
+
+
+def test_amazons_domain_for_sellers_is_amazons() -> None:
+    """Amazon's seller help for Japan names it as genuine. Seen red: a look-alike."""
+    assert sender.classify("", "a@amazonsellerservices.com").sender is Sender.AMAZON
+
+
+def test_a_from_with_thousands_of_brackets_before_amazon_is_unreadable() -> None:
+    """Seen red: only the first 1,000 characters were looked at."""
+    assert sender.classify("(" * 3000 + " Amazon <a@amazon.co.jp>", None).sender is Sender.UNREADABLE
