@@ -175,17 +175,29 @@ def test_what_each_form_was_told_as(half: str, capsys: pytest.CaptureFixture[str
 AMAZON = "donotreply@amazon.com"
 PAYOUT = "Payment processed for your order"
 STOPS = (
-    "Do not ship order {id}.", "注文 {id} は出荷しないでください。", "Non spedire l'ordine {id}.", "No envíes el pedido {id}.",
-    "Bitte versenden Sie die Bestellung {id} nicht.", "N'expédiez pas la commande {id}.",
-)  # fmt: skip
+    "Do not ship order {id}.",
+    "注文 {id} は出荷しないでください。",
+    "Non spedire l'ordine {id}.",
+    "No envíes el pedido {id}.",
+    "Bitte versenden Sie die Bestellung {id} nicht.",
+    "N'expédiez pas la commande {id}.",
+)
 
 
 @pytest.mark.parametrize("text", STOPS)
 @pytest.mark.parametrize(
     "subject",
-    [PAYOUT, "Return request for order", "Sold, ship now: Teapot", "A-to-z claim closed", "New review received",
-     "Your message was not delivered", "Confirm shipment reminder", "振込のお知らせ"],
-)  # fmt: skip
+    [
+        PAYOUT,
+        "Return request for order",
+        "Sold, ship now: Teapot",
+        "A-to-z claim closed",
+        "New review received",
+        "Your message was not delivered",
+        "Confirm shipment reminder",
+        "振込のお知らせ",
+    ],
+)
 def test_a_mail_of_amazons_that_stops_a_parcel_is_never_ignored(subject: str, text: str) -> None:
     """Seen red for each with the forms that are ignored taken first: "Do not ship: payment …" was a payout."""
     assert read(subject, text.replace("{id}", ID)).kind in {Kind.POSSIBLE, Kind.CANCELLED}
@@ -201,9 +213,15 @@ def test_a_products_word_is_no_cancelled_order(title: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["商品名：急須\nＳＫＵ：A-1\n数量：２", "【商品名】急須\n【SKU】A-1\n【数量】2", "Articolo: 急須\nSKU: A-1\nQuantità: 2",
-     "Artikel: 急須\nSKU: A-1\nMenge: 2", "Article : 急須\nSKU : A-1\nQuantité : 2", "Artículo: 急須\nSKU: A-1\nCantidad: 2"],
-)  # fmt: skip
+    [
+        "商品名：急須\nＳＫＵ：A-1\n数量：２",
+        "【商品名】急須\n【SKU】A-1\n【数量】2",
+        "Articolo: 急須\nSKU: A-1\nQuantità: 2",
+        "Artikel: 急須\nSKU: A-1\nMenge: 2",
+        "Article : 急須\nSKU : A-1\nQuantité : 2",
+        "Artículo: 急須\nSKU: A-1\nCantidad: 2",
+    ],
+)
 def test_items_are_read_behind_the_labels_of_each_language(text: str) -> None:
     """Seen red for each but the last: without its item a further one of the same order is not told."""
     found = read("Buyer wants to cancel", f"Order ID: {ID}\n{text}")

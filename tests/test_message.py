@@ -658,9 +658,13 @@ def test_a_from_that_breaks_the_address_parser_is_no_address_and_no_crash(word: 
 
 @pytest.mark.parametrize(
     "body",
-    [b"<html><p>cancel</p></html>", b"Content-Type: text/html\n\n<p>cancel</p>",
-     b"Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\nY2FuY2Vs", b"PGh0bWw+PHA+Y2FuY2VsPC9wPjwvaHRtbD4="],
-)  # fmt: skip
+    [
+        b"<html><p>cancel</p></html>",
+        b"Content-Type: text/html\n\n<p>cancel</p>",
+        b"Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\nY2FuY2Vs",
+        b"PGh0bWw+PHA+Y2FuY2VsPC9wPjwvaHRtbD4=",
+    ],
+)
 def test_a_multipart_whose_boundary_never_occurs_is_read_as_one_part(body: bytes) -> None:
     """Seen red for the first three: tags in the plain text, and a text still encoded."""
     head = b'From: a@amazon.co.jp\nContent-Type: multipart/alternative; boundary="b"\n'

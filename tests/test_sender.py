@@ -300,8 +300,19 @@ def test_a_rewritten_mail_is_fetched(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "domain", ["arnazon.co.jp", "amaz0n.co.jp", "amazom.co.jp", "amaazon.com", "amazonn.com", "ama-zon.co.jp", "amazon-japan.example", "4mazon.com", "\u0430mazon.co.jp"]
-)  # fmt: skip
+    "domain",
+    [
+        "arnazon.co.jp",
+        "amaz0n.co.jp",
+        "amazom.co.jp",
+        "amaazon.com",
+        "amazonn.com",
+        "ama-zon.co.jp",
+        "amazon-japan.example",
+        "4mazon.com",
+        "\u0430mazon.co.jp",
+    ],
+)
 def test_a_domain_that_an_eye_in_a_hurry_takes_for_amazons_is_a_look_alike(domain: str) -> None:
     """Seen red for amazom, amaazon and 4mazon."""
     assert sender.classify(f"x <a@{domain}>", f"a@{domain}").sender is Sender.LOOKALIKE

@@ -51,7 +51,7 @@ def directory() -> Directory:
     senders = data["senders"]
     return Directory(
         marketplaces=tuple(
-            Marketplace(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
+            Marketplace(**{**row, **{key: tuple(row.get(key, ())) for key in ("other_hosts", "other_domains")}})
             for row in data["marketplace"]
         ),
         other_domains=tuple(data["other"]["domains"]),
