@@ -4,7 +4,8 @@ Replaced, the same by the same everywhere: order IDs and other numbers digit by 
 functional ones, the buyer's name and any other before 様, what stands in links beyond the host. The buyer's own words
 keep only cancelling words and marks, what stands behind labels as お届け先 only marks. Header fields that say who or by
 which way are left out or made anew. Amazon's own fields and display name, the tree of parts, layout and every other
-word stay, for they are what makes a form. All text is written as UTF-8 that a person can read, in the header too (RFC 6532).
+word stay, for they are what makes a form. All text is written as UTF-8 that a person can read,
+in the header too (RFC 6532).
 """
 
 from __future__ import annotations

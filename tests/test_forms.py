@@ -232,3 +232,17 @@ def read(subject: str, text: str) -> Notice:
     mail = f"From: {AMAZON}\nSubject: {subject}\nX-Mailwatch-Sample: synthetic\n\n{text}\n".encode()
     (found,) = notice.read(message.parse(mail), PROVIDER, template.shipped())
     return found
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Ihre Bestellung wurde auf Wunsch des Käufers storniert",
+        "L'ordine è stato annullato su richiesta dell'acquirente",
+        "La commande a été annulée à la demande de l'acheteur",
+        "El pedido se ha cancelado a petición del comprador",
+    ],
+)
+def test_what_the_buyer_asked_for_and_is_done_is_cancelled(subject: str) -> None:
+    """Seen red with the buyer's wish taken for a request beside it: `possible`."""
+    assert read(subject, f"Order ID: {ID}").kind is Kind.CANCELLED
