@@ -666,7 +666,7 @@ def test_a_from_that_breaks_the_address_parser_is_no_address_and_no_crash(word: 
     ],
 )
 def test_a_multipart_whose_boundary_never_occurs_is_read_as_one_part(body: bytes) -> None:
-    """Seen red for the first three: tags in the plain text, and a text still encoded."""
+    """Seen red for each: tags in the plain text, or a text still encoded."""
     head = b'From: a@amazon.co.jp\nContent-Type: multipart/alternative; boundary="b"\n'
     encoded = b"Content-Transfer-Encoding: base64\n" if body.startswith(b"PGh") else b""
     read = message.parse(head + encoded + b"\n" + body)
