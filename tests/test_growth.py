@@ -40,8 +40,9 @@ def seconds(row: pumped.Row, size: int) -> float:
 
 @pytest.mark.long
 @pytest.mark.parametrize("row", pumped.tricks(), ids=lambda row: row.name)
-def test_a_mail_16_times_as_long_costs_20_times_as_much_at_most(row: pumped.Row) -> None:
-    assert not grows(row, 64 * 1024, 1024 * 1024, at_most=20, or_below=0.2)
+def test_a_mail_8_times_as_long_costs_20_times_as_much_at_most(row: pumped.Row) -> None:
+    """What grows with the square costs 64 times as much. Up to 256 KB: `benchmarks/growth.py`, by hand."""
+    assert not grows(row, 16 * 1024, 128 * 1024, at_most=20, or_below=0.2)
 
 
 @pytest.mark.long
