@@ -204,17 +204,15 @@ def _from_uuencode(body: bytes) -> bytes:
     for line in lines[begins + 1 :]:
         if line.strip() == b"end":
             break
-        try:
-            pieces.append(binascii.a2b_uu(line))
-        except binascii.Error:
-            # As uudecode does: the length byte says how much of the line counts.
-            wanted = (((line[0] - 32) & 63) * 4 + 5) // 3 if line else 0
-            pieces.append(_uu_line(line[:wanted]))
+        # As uudecode does: the length byte says how much of the line counts.
+        wanted = (((line[0] - 32) & 63) * 4 + 5) // 3 if line else 0
+        pieces.append(_uu_line(line) or _uu_line(line[:wanted]))
     return b"".join(pieces)
 
 
 def _uu_line(line: bytes) -> bytes:
+    """The bytes of one line, never more than its characters hold: a length byte alone would make 63 zeros."""
     try:
-        return binascii.a2b_uu(line)
+        return binascii.a2b_uu(line)[: (len(line) * 3) // 4]
     except binascii.Error:
         return b""
