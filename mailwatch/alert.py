@@ -5,7 +5,7 @@ Alert: of a mail · FaultNews: of the watching · Digest: several alerts in one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -85,6 +85,12 @@ class Digest:
     named: tuple[DigestRow, ...]
     since: datetime
     may_be_repeat: bool = False
+
+    def first(self, rows: int) -> Digest:
+        """Return the part that names the first `rows`; what is only counted belongs to the last part."""
+        if rows == len(self.named):
+            return self
+        return replace(self, count=rows, named=self.named[:rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ class OutboxEntry:
 
     `attempts` were begun before, and `answers` of them were answered by a failure of the service (5xx, or odd);
     `is_unsure` says that one of them may have been accepted (killed, or no answer).
-    `about`: the key of the fault that it is about, if it is about one.
+    `about`: the key of the fault that it is about, if it is about one. `told_before`: how many rows of a digest were
+    accepted in parts, and are no longer in it.
     """
 
     id: uuid.UUID
@@ -57,6 +58,7 @@ class OutboxEntry:
     is_unsure: bool
     root: str
     about: str | None = None
+    told_before: int = 0
 
 
 class Outbox:
@@ -145,14 +147,15 @@ class Outbox:
     def begin_attempt(self, entry: OutboxEntry, now: datetime) -> bool:
         """Count the attempt before its first byte is sent: after a kill the next one knows that it may be a repeat.
 
-        False: it is not owed any more, for another channel has told it meanwhile.
+        False: it is not owed any more, or not all of it, for another channel has told it meanwhile.
         """
         query = (
-            "UPDATE outbox SET attempts = attempts + 1, unsure = 1, first_attempt = coalesce(first_attempt, ?)"
-            " WHERE id = ? AND settled_at IS NULL"
+            "UPDATE outbox SET attempts = attempts + 1, unsure = 1, first_attempt = coalesce(first_attempt, ?)"  # noqa: S608 - a constant
+            f" WHERE id = ? AND settled_at IS NULL AND coalesce({_ALERT} ->> 'told', 0) = ?"
         )
         with self._database.transaction():
-            is_owed = self._database.change(query, now.timestamp(), str(entry.id)).rowcount > 0
+            changed = self._database.change(query, now.timestamp(), str(entry.id), entry.told_before)
+            is_owed = changed.rowcount > 0
             if is_owed:
                 self.fares.began(entry.channel, now)
         return is_owed
@@ -162,6 +165,29 @@ class Outbox:
         with self._database.transaction():
             self._close("id = ?", "accepted", now, str(entry.id))
             self._close("(root = ? OR id = ?)", "told elsewhere", now, entry.root, entry.root)
+            self.fares.accepted(entry.channel, now)
+
+    def settle_part(self, entry: OutboxEntry, count: int, now: datetime) -> None:
+        """The channel accepted the first `count` rows of a digest: what is left stays owed, and was never tried.
+
+        Other channels owe no more of it either.
+        """
+        root = entry.root
+        with self._database.transaction():
+            owed = "SELECT id, alert FROM outbox WHERE settled_at IS NULL AND (id = ? OR root = ? OR id = ?)"
+            for row in self._database.all(owed, str(entry.id), root, root):
+                stored = json.loads(row["alert"])
+                # Another channel may have told some of these meanwhile.
+                more = entry.told_before + count - stored.get("told", 0)
+                if more > 0:
+                    left = {"named": stored["named"][more:], "count": stored["count"] - more}
+                    rest = json.dumps(stored | left | {"told": entry.told_before + count}, ensure_ascii=False)
+                    self._database.change("UPDATE outbox SET alert = ? WHERE id = ?", rest, row["id"])
+            self._database.change(
+                "UPDATE outbox SET attempts = 0, answers = 0, first_attempt = NULL, outcome = NULL, next_attempt = 0,"
+                " unsure = ? WHERE id = ?",
+                *(int(entry.told.may_be_repeat), str(entry.id)),
+            )
             self.fares.accepted(entry.channel, now)
 
     def postpone(self, entry: OutboxEntry, outcome: Outcome, now: datetime) -> float:
@@ -350,6 +376,7 @@ class Outbox:
             is_unsure=bool(row["unsure"]),
             root=row["root"] or row["id"],
             about=row["about"],
+            told_before=_told_before(row["alert"]),
         )
 
     def _is_unsure_elsewhere(self, row: sqlite3.Row) -> bool:
@@ -421,6 +448,14 @@ def _kind(stored: str) -> str:
         return str(json.loads(stored)["kind"])
     except rows.ODD:
         return "fault"
+
+
+def _told_before(stored: str) -> int:
+    """How many rows of a stored digest were told in parts before."""
+    try:
+        return int(json.loads(stored).get("told", 0))
+    except rows.ODD:
+        return 0
 
 
 # A request that a person was told by name, not only by a number in a digest.

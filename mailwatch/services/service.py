@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from mailwatch.services.answer import Answer, Outcome, by_status
+from mailwatch.services.limits import USUAL, Limit
 
 
 class Form(StrEnum):
@@ -38,6 +39,10 @@ class Service:
     key_seconds = 0.0
     # Messages a month where the seller names no number; 0 is without limit.
     monthly_limit = 0
+
+    def __init__(self, limit: Limit = USUAL) -> None:
+        """`limit`: how long one text may be."""
+        self.limit = limit
 
     def problem(self, url: str) -> str | None:  # noqa: ARG002 - the services worked out look at it
         """The catalogue key of what is wrong with the URL, or None."""

@@ -8,9 +8,10 @@ from datetime import tzinfo
 from mailwatch.alert import Alert, Digest, FaultNews, MorningLine, Stage, TestAlert, Told
 from mailwatch.catalogue import Language, say
 from mailwatch.errors import Fault
+from mailwatch.services import Limit
 from mailwatch.texts import watching
 from mailwatch.texts.mail import old_order
-from mailwatch.texts.text import SMS_UNITS, Text, at, cut, plain, units
+from mailwatch.texts.text import Text, at, cut, plain
 from mailwatch.trust import Trust
 
 _SHORT = {
@@ -25,17 +26,17 @@ _SHORT = {
 }
 
 
-def word(told: Told, language: Language, zone: tzinfo) -> Text:
-    """The text as one body without a title."""
+def word(told: Told, language: Language, zone: tzinfo, limit: Limit) -> Text:
+    """Return the text as one body without a title, within `limit`."""
     if isinstance(told, Alert):
         lines = _alert(told, language, zone)
     elif isinstance(told, Digest):
-        lines = _digest(told, language, zone)
+        lines = _digest(told, language, zone, limit)
     else:
         short = told if isinstance(told, TestAlert) else _with_short_faults(told)
         long = watching.word(short, language, zone)
         lines = [long.title, long.body]
-    return Text("", cut("\n".join(lines), SMS_UNITS))
+    return Text("", cut("\n".join(lines), limit))
 
 
 def _alert(about: Alert, language: Language, zone: tzinfo) -> list[str]:
@@ -52,7 +53,13 @@ def _alert(about: Alert, language: Language, zone: tzinfo) -> list[str]:
     ]
 
 
-def _digest(digest: Digest, language: Language, zone: tzinfo) -> list[str]:
+def names_all(digest: Digest, language: Language, zone: tzinfo, limit: Limit) -> bool:
+    """Return whether every row of a digest is named within `limit`."""
+    rows = watching.rows_of(digest, language, zone)
+    return _digest(digest, language, zone, limit)[2 : 2 + len(rows)] == rows
+
+
+def _digest(digest: Digest, language: Language, zone: tzinfo, limit: Limit) -> list[str]:
     """As many rows as fit, whole, and how many more; no order ID in halves."""
     rows = watching.rows_of(digest, language, zone)
     repeat = say("alert.repeat", language) if digest.may_be_repeat else ""
@@ -61,7 +68,7 @@ def _digest(digest: Digest, language: Language, zone: tzinfo) -> list[str]:
         rest = digest.count - shown
         more = [say("sms.more", language, n=rest)] if rest else []
         lines = [title, say("sms.digest", language), *rows[:shown], *more]
-        if units("\n".join(lines)) <= SMS_UNITS:
+        if limit.length("\n".join(lines)) <= limit.size:
             return lines
     return [title]
 

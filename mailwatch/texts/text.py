@@ -7,6 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
+from mailwatch.services import USUAL, Limit
+
 _LIMIT_VALUE = 120
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 # A dot before two letters of any script, of which the second may be a mark; the others are the dots of IDNA (RFC 3490).
@@ -54,16 +56,17 @@ def at(moment: datetime, zone: tzinfo) -> str:
 
 def units(text: str) -> int:
     """The length in UTF-16 units, as LINE and SMS count."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+    return USUAL.length(text)
 
 
-def cut(text: str, limit: int) -> str:
-    """The text in at most `limit` UTF-16 units, no character in halves."""
-    if units(text) <= limit:
+def cut(text: str, limit: Limit | int) -> str:
+    """Return the text in at most `limit` (a number: of UTF-16 units), no character in halves."""
+    limit = Limit(limit) if isinstance(limit, int) else limit
+    if limit.length(text) <= limit.size:
         return text
-    kept, left = [], limit - 1
+    kept, left = [], limit.size - limit.length("…")
     for character in text:
-        left -= units(character)
+        left -= limit.length(character)
         if left < 0:
             break
         kept.append(character)

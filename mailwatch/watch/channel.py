@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailwatch import log, retry, texts
-from mailwatch.alert import Alert, FaultNews, Stage, TestAlert
+from mailwatch.alert import Alert, Digest, FaultNews, Stage, TestAlert
 from mailwatch.clock import Clock
 from mailwatch.config import Channel, Config, audience
 from mailwatch.episode import CHANNEL, REFUSED
@@ -165,13 +166,16 @@ def deliver(
 ) -> Delivered:
     """Try once; its outcome is on disk, and what it means for the channel's episode."""
     watch, told_to = config.watch, audience(config.channels, besides=channel.name)
-    text = _worded(entry, config, channel, clock)
+    text, part = _worded(entry, config, channel, clock)
     if not store.outbox.begin_attempt(entry, clock.now()):
         # Another channel that stands in was quicker.
         return Delivered(Outcome(Result.ACCEPTED, "told elsewhere"))
-    outcome = send(text, entry.id)
+    outcome = send(text, _key(entry, part))
     if outcome.result is Result.ACCEPTED:
-        store.outbox.settle(entry, clock.now())
+        if part is None:
+            store.outbox.settle(entry, clock.now())
+        else:
+            store.outbox.settle_part(entry, part, clock.now())
         order_id = entry.told.order_id if isinstance(entry.told, Alert) else None
         log.alert_sent(channel.name, str(entry.id), order_id or "-", entry.attempts + 1)
         key = CHANNEL + channel.name
@@ -199,16 +203,28 @@ def _not_accepted(
     return Delivered(outcome, delay, is_news=is_new)
 
 
-def _worded(entry: OutboxEntry, config: Config, channel: Channel, clock: Clock) -> Text:
-    """The text of an entry; of one that has no text here, as after a downgrade, that it can't be read: it must not hold
-    the rest."""
-    watch, form = config.watch, channel.service.form
+def _worded(entry: OutboxEntry, config: Config, channel: Channel, clock: Clock) -> tuple[Text, int | None]:
+    """Return the text of an entry, and of a digest that does not fit into one how many rows it names.
+
+    Of one that has no text here, as after a downgrade: that it can't be read. It must not hold the rest.
+    """
+    watch, service = config.watch, channel.service
+    how = service.form, watch.language, watch.time_zone, service.limit
     try:
-        return texts.word(entry.told, form, watch.language, watch.time_zone)
+        told = texts.first_part(entry.told, *how) if isinstance(entry.told, Digest) else entry.told
+        part = len(told.named) if isinstance(told, Digest) and told is not entry.told else None
+        return texts.word(told, *how), part
     except ODD as fault:
         log.worker_failed(f"channel/{channel.name}", fault, 0.0)
         odd = FaultNews(Fault("fault.unreadable_row"), Stage.ONCE, clock.now(), entry.is_unsure)
-        return texts.word(odd, form, watch.language, watch.time_zone)
+        return texts.word(odd, *how), None
+
+
+def _key(entry: OutboxEntry, part: int | None) -> uuid.UUID:
+    """Return the idempotency key: each part of a digest has its own, the same at each attempt."""
+    if part is None and not entry.told_before:
+        return entry.id
+    return uuid.uuid5(entry.id, f"{entry.told_before}+{part or 'rest'}")
 
 
 def _is_stuck(entry: OutboxEntry, outcome: Outcome) -> bool:

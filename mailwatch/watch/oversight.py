@@ -318,7 +318,8 @@ class _StoreFault:
         log.store_fault_told(stage)
         for channel in self._channels:
             if "fault" in channel.send:
-                text = texts.word(news, channel.service.form, self._watch.language, self._watch.time_zone)
+                service, watch = channel.service, self._watch
+                text = texts.word(news, service.form, watch.language, watch.time_zone, service.limit)
                 send = self._sender_of(channel)
                 threading.Thread(target=send, args=(text, uuid.uuid4()), name="store-fault", daemon=True).start()
 
