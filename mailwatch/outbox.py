@@ -204,7 +204,13 @@ class Outbox:
             outcome = replace(outcome, result=Result.REFUSED)
         state = self.fares.of(entry.channel, now)
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
-        delay = max(retry.send_delay(outcome.result, state.failures + 1, jitter), outcome.retry_after)
+        delay = retry.send_delay(
+            outcome.result,
+            state.failures + 1,
+            jitter,
+            failing_for=(now - (state.trying_since or now)).total_seconds(),
+            named=outcome.retry_after,
+        )
         is_alone = outcome.result is Result.REFUSED
         stored = Result.REFUSED if is_refused else outcome.result
         with self._database.transaction():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailwatch.services import Result
+from mailwatch.services import LONGEST_WAIT, Result
 
 RECONNECT_FIRST = 1.0
 RECONNECT_CAP = 300.0
@@ -23,6 +23,12 @@ SEND_CAP = 900.0
 UNSURE_FIRST = 15.0
 UNSURE_CAP = 3600.0
 SEND_PERMANENT = 3600.0
+# Most outages are over within an hour: until then a channel is tried again so soon, that what it owes comes soon too.
+PROBE_CAP = 300.0
+PROBED_FOR = 3600.0
+# A service that always says "in a second" and never accepts is believed this often.
+_BELIEVED = 60
+_LEAST_NAMED = 1.0
 
 
 def reconnect_delay(failures: int, jitter: float) -> float:
@@ -51,12 +57,31 @@ def login_delay(refusals: int, *, may_pass: bool = False) -> float:
     return 720.0 if refusals < 6 else 3600.0
 
 
-def send_delay(result: Result, failures: int, jitter: float) -> float:
-    """Seconds until the next attempt to send after `failures` (>= 1) in a row, of which the last ended with `result`.
+def send_delay(
+    result: Result, failures: int, jitter: float, *, failing_for: float = PROBED_FOR, named: float = 0.0
+) -> float:
+    """Return the seconds until the next attempt to send.
 
-    Passing: doubling to 15 minutes; ambiguous: to an hour; refused and permanent: an hour.
+    `failures` (>= 1) in a row, over `failing_for` seconds, of which the last ended with `result`. Passing: doubling to
+    15 minutes; ambiguous: to an hour; permanent: an hour; but in a channel's first hour without success 5 minutes at
+    most. A refused alert alone: an hour. `named`: the wait that the service asked for (0: none). Up to an hour it is
+    taken as said, not doubled, unless it is named again and again for nothing.
     """
-    if result in {Result.PERMANENT, Result.REFUSED}:
+    if result is Result.REFUSED:
+        return SEND_PERMANENT
+    ours = _send_delay(result, failures, jitter)
+    if failing_for < PROBED_FOR:
+        ours = min(ours, PROBE_CAP)
+    if not named:
+        return ours
+    named = min(named, LONGEST_WAIT)
+    if result is Result.PERMANENT or failures > _BELIEVED:
+        return max(named, ours)
+    return max(named, _LEAST_NAMED)
+
+
+def _send_delay(result: Result, failures: int, jitter: float) -> float:
+    if result is Result.PERMANENT:
         return SEND_PERMANENT
     if result is Result.AMBIGUOUS:
         return _growing(UNSURE_FIRST, UNSURE_CAP, failures, jitter)

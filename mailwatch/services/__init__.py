@@ -5,14 +5,14 @@ A service says how its URL must look, which form of a text it takes, what to add
 """
 
 from mailwatch.services import limits
-from mailwatch.services.answer import Answer, Cause, Outcome, Result
+from mailwatch.services.answer import LONGEST_WAIT, Answer, Cause, Outcome, Result, seconds_to_wait
 from mailwatch.services.limits import USUAL, Limit, Unit
 from mailwatch.services.line import Line
 from mailwatch.services.service import Discord, Form, Request, Service
 from mailwatch.services.slack import Slack
 from mailwatch.services.sms import SMS_SCHEMES, ClickSend, Sms, Twilio, Vonage
 
-__all__ = ["Answer", "Cause", "Form", "Limit", "Outcome", "Request", "Result", "Service", "USUAL", "Unit", "of"]
+__all__ = ["LONGEST_WAIT", "Answer", "Cause", "Form", "Limit", "Outcome", "Request", "Result", "Service", "USUAL", "Unit", "of", "seconds_to_wait"]
 
 # What takes less gets the short form, in which the order stands first.
 _SHORT = 400

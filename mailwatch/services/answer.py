@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
+
+
+# What is owed is tried once an hour, whatever a service asks for: one answer must not silence a channel for a day.
+LONGEST_WAIT = 3600.0
+# Some write a fraction, a unit, or the header twice, which is joined by a comma. A date begins with a letter.
+_SECONDS = re.compile(r"\+?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?:s|secs?|seconds?)?\s*(?:[,;].*)?$", re.IGNORECASE | re.ASCII)
 
 
 class Result(StrEnum):
@@ -84,3 +93,26 @@ def by_status(answer: Answer) -> Outcome:
     cause = Cause.ODD if answer.status < 500 else Cause.SERVER
     result, cause = _BY_STATUS.get(answer.status, (Result.PASSING, cause))
     return Outcome(result, why, answer.retry_after, cause)
+
+
+def seconds_to_wait(retry_after: str, date: str, now: float) -> float:
+    """Return the seconds that the header Retry-After names (RFC 9110 section 10.2.3), at most `LONGEST_WAIT`.
+
+    0: it names none, a time that is past, or nonsense. `date`: the answer's own Date, by whose clock a date in
+    Retry-After is read, so that it does not matter how wrong ours is (`now`, seconds since 1970).
+    """
+    value = retry_after.strip()[:100]
+    if found := _SECONDS.match(value):
+        return min(float(found[1]), LONGEST_WAIT)
+    until = _moment(value)
+    since = _moment(date.strip()[:100])
+    return 0.0 if until is None else max(0.0, min(until - (now if since is None else since), LONGEST_WAIT))
+
+
+def _moment(date: str) -> float | None:
+    """Return an HTTP date in seconds since 1970; all of its three forms are in GMT."""
+    try:
+        found = parsedate_to_datetime(date)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -18,10 +18,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from mailwatch.services import Answer, Cause, Outcome, Request, Result
+from mailwatch.services import Answer, Cause, Outcome, Request, Result, seconds_to_wait
 
 _LIMIT_BODY = 65_536
-_LONGEST_WAIT = 86_400.0
 
 
 @dataclass(slots=True)
@@ -117,7 +116,8 @@ def _wrap_requests() -> None:
             # Of a header or a body that has no such letter, before its first byte.
             exchange.was_sent = False
             raise
-        exchange.answer = Answer(response.status_code, _read(exchange, response), _seconds(response))
+        said = seconds_to_wait(response.headers.get("Retry-After", ""), response.headers.get("Date", ""), time.time())
+        exchange.answer = Answer(response.status_code, _read(exchange, response), said)
         return response
 
     requests.adapters.HTTPAdapter.send = send  # type: ignore[method-assign, assignment]
@@ -180,9 +180,3 @@ def _note(exchange: Exchange, fault: Exception) -> None:
     exchange.cause = Cause.CERTIFICATE if isinstance(fault, known.SSLError) else Cause.NETWORK
     if isinstance(fault, known.ReadTimeout):
         exchange.cause = Cause.SILENT
-
-
-def _seconds(response: Any) -> float:
-    """Retry-After in seconds, at most a day; a date or nonsense counts as not said."""
-    value = response.headers.get("Retry-After", "").strip()
-    return min(float(value), _LONGEST_WAIT) if value.isdecimal() else 0.0

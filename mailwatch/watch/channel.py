@@ -14,6 +14,7 @@ from mailwatch.config import Channel, Config, audience
 from mailwatch.episode import CHANNEL, REFUSED
 from mailwatch.errors import Fault, StoreError
 from mailwatch.fares import ChannelState
+from mailwatch.health import STAND_IN_AFTER
 from mailwatch.outbox import OutboxEntry
 from mailwatch.rows import ODD
 from mailwatch.services import Cause, Outcome, Result
@@ -55,6 +56,9 @@ class ChannelWorker:
         self._owed = signals.owed[channel.name]
         self._clock = clock
         self._wait_until: float | None = None
+        # The wait was named by the service, or is an earlier run's: nothing ends it but time.
+        self._is_wait_named = True
+        self._recoveries = signals.recoveries
         self._failures = 0
         self._is_abandoned = False
         self.progress = Progress(clock)
@@ -106,6 +110,7 @@ class ChannelWorker:
             is_mended = store.outbox.fares.is_new_url(self.channel.name, self.channel.url)
             left = 0.0 if is_mended else store.outbox.fares.of(self.channel.name, now).left_to_wait(now)
             self._wait_until = monotonic + left
+        self._hear_of_recovery(monotonic)
         store.outbox.forget_private(now)
         is_waiting = monotonic < self._wait_until
         entry = store.outbox.due_test(self.channel.name, now) if is_waiting else self._due(store, now)
@@ -121,10 +126,21 @@ class ChannelWorker:
             self._wait_until = until
         else:
             self._wait_until = max(self._wait_until, until)
+            self._is_wait_named = delivered.outcome.retry_after > 0.0 or (is_waiting and self._is_wait_named)
             self._signals.trouble.set()
-        if delivered.is_news:
+        if delivered.is_recovery:
+            self._signals.recoveries += 1
+            self._recoveries = self._signals.recoveries
+        if delivered.is_news or delivered.is_recovery:
             self._signals.wake_channels(besides=self.channel.name)
         return 0.0
+
+    def _hear_of_recovery(self, monotonic: float) -> None:
+        """Another channel accepts again: what kept it back may be over here too, so the wait is."""
+        if self._recoveries != self._signals.recoveries:
+            self._recoveries = self._signals.recoveries
+            if not self._is_wait_named:
+                self._wait_until = monotonic
 
     def _try_behind(self, store: Store, entry: OutboxEntry, behind: OutboxEntry, failed: Delivered) -> Delivered:
         """Is it the channel, or this alert? One that it does not accept while it accepts the next waits by itself."""
@@ -135,7 +151,7 @@ class ChannelWorker:
         is_unsure = entry.is_unsure or failed.outcome.result is Result.AMBIGUOUS
         tried = replace(entry, is_unsure=is_unsure)
         apart = _not_accepted(store, self._config, self.channel, tried, refused, self._clock)
-        return replace(apart, is_news=apart.is_news or other.is_news)
+        return replace(apart, is_news=apart.is_news or other.is_news, is_recovery=other.is_recovery)
 
     def _due(self, store: Store, now: datetime, besides: OutboxEntry | None = None) -> OutboxEntry | None:
         return store.outbox.due(
@@ -154,11 +170,15 @@ class ChannelWorker:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """One attempt: its outcome, the seconds until the channel's next, and whether the other channels are told of it."""
+    """One attempt: its outcome, the seconds until the channel's next, and whether the other channels are told of it.
+
+    `is_recovery`: the channel accepted after it had failed for long enough to be stood in for.
+    """
 
     outcome: Outcome
     delay: float = 0.0
     is_news: bool = False
+    is_recovery: bool = False
 
 
 def deliver(
@@ -170,8 +190,10 @@ def deliver(
     if not store.outbox.begin_attempt(entry, clock.now()):
         # Another channel that stands in was quicker.
         return Delivered(Outcome(Result.ACCEPTED, "told elsewhere"))
+    since = store.outbox.fares.of(channel.name, clock.now()).trying_since
     outcome = send(text, _key(entry, part))
     if outcome.result is Result.ACCEPTED:
+        is_recovery = since is not None and clock.now() - since >= STAND_IN_AFTER
         if part is None:
             store.outbox.settle(entry, clock.now())
         else:
@@ -182,7 +204,7 @@ def deliver(
         is_over = store.episodes.end(key, told_to, clock.now(), watch.quiet_until(clock.now()))
         if is_over:
             log.fault_over(key)
-        return Delivered(outcome, is_news=is_over)
+        return Delivered(outcome, is_news=is_over, is_recovery=is_recovery)
     return _not_accepted(store, config, channel, entry, outcome, clock)
 
 
