@@ -1,7 +1,8 @@
 """Faults of the watching: told once when one begins, each morning while it lasts, once when it is over.
 
 An episode is a row, so that a restart neither repeats nor forgets it. Keys: `login/ACCOUNT`, `folder/ACCOUNT/FOLDER`,
-`stale/ACCOUNT/FOLDER`, `channel/NAME`, `refused/NAME` (it refused an alert by itself), `quota/NAME`.
+`stale/ACCOUNT/FOLDER`, `channel/NAME`, `refused/NAME` (it refused an alert by itself), `quota/NAME`,
+`slow/NAME` (it accepts too slowly).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mailwatch.outbox import Outbox
 CHANNEL = "channel/"
 REFUSED = "refused/"
 QUOTA = "quota/"
+SLOW = "slow/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class Episodes:
         now: datetime,
         hold_until: datetime | None = None,
     ) -> None:
-        own = {CHANNEL, REFUSED} if stage is not Stage.LASTS else {CHANNEL, REFUSED, QUOTA}
+        own = {CHANNEL, REFUSED, SLOW, *({QUOTA} if stage is Stage.LASTS else ())}
         names = [
             name for name, kinds in audience if "fault" in kinds and episode.key not in {what + name for what in own}
         ]

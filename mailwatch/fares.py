@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from mailwatch.database import Database, moment
@@ -16,12 +17,14 @@ CLOCKS_AGREE = timedelta(minutes=1)
 # While something is owed it is tried at least once an hour: who tries later than this begins anew.
 _SERIES_ENDS = timedelta(hours=2)
 # Since when something is owed to a channel: (now and `CLOCKS_AGREE`); and what: (channel, its own fault's key, now).
-OLDEST = (
+_OLDEST = (
     "min(CASE WHEN created_at > ? THEN 0 WHEN outcome = 'refused' THEN created_at"
     " ELSE max(created_at, next_attempt) END)"
 )
-UNTRIED = "min(iif(attempts = 0, max(created_at, next_attempt), NULL))"
-OWED = "channel = ? AND settled_at IS NULL AND about IS NOT ? AND (next_attempt <= ? OR outcome = 'refused')"
+_UNTRIED = "min(iif(attempts = 0, max(created_at, next_attempt), NULL))"
+# What the channel refused by itself waits for its hour, and not for its turn.
+_WAITING = "min(iif(outcome IS 'refused', NULL, max(created_at, next_attempt)))"
+_OWED = "channel = ? AND settled_at IS NULL AND about IS NOT ? AND (next_attempt <= ? OR outcome = 'refused')"
 # The quotas of LINE and others are of the month in Japan.
 _MONTH_ZONE = ZoneInfo("Asia/Tokyo")
 
@@ -32,7 +35,7 @@ class ChannelState:
 
     `trying_since`: the first attempt since the last success; `failed_at` and `last`: the last attempt that failed, None
     after a success; `not_before`: when the next attempt may be; `oldest_untried`: since when an alert is due that was
-    never tried.
+    never tried; `oldest_waiting`: since when one is that the channel has not refused by itself.
     """
 
     name: str
@@ -46,6 +49,7 @@ class ChannelState:
     owed: int = 0
     oldest_owed: datetime | None = None
     oldest_untried: datetime | None = None
+    oldest_waiting: datetime | None = None
 
     def left_to_wait(self, now: datetime) -> float:
         """The seconds until the next attempt may be; never more than was planned, however the clock was set since."""
@@ -53,6 +57,15 @@ class ChannelState:
             return 0.0
         left, planned = self.not_before - now, self.not_before - self.failed_at
         return max(min(left, planned).total_seconds(), 0.0)
+
+
+class Oldest(NamedTuple):
+    """How many alerts are owed, and since when the oldest of them, of the untried, and of those that wait their turn."""
+
+    owed: int
+    since: datetime | None
+    untried: datetime | None
+    waiting: datetime | None
 
 
 class Fares:
@@ -64,18 +77,18 @@ class Fares:
     def of(self, name: str, now: datetime) -> ChannelState:
         """How a channel fares, and what is owed to it. A fault of its own is not counted as owed."""
         row = self._database.one("SELECT * FROM channel WHERE name = ?", name)
-        owed = self._database.one(
-            f"SELECT count(*) AS n, {OLDEST} AS oldest, {UNTRIED} AS untried"  # noqa: S608 - constants
-            f" FROM outbox WHERE {OWED}",
-            *((now + CLOCKS_AGREE).timestamp(), name, f"channel/{name}", now.timestamp()),
-        )
-        count, oldest, untried = (
-            (int(owed["n"]), _moment(owed["oldest"]), _moment(owed["untried"])) if owed else (0, None, None)
+        oldest = self.oldest(name, now)
+        state = ChannelState(
+            name,
+            owed=oldest.owed,
+            oldest_owed=oldest.since,
+            oldest_untried=oldest.untried,
+            oldest_waiting=oldest.waiting,
         )
         if row is None:
-            return ChannelState(name, owed=count, oldest_owed=oldest, oldest_untried=untried)
-        return ChannelState(
-            name=name,
+            return state
+        return replace(
+            state,
             last_success=_moment(row["last_success"]),
             trying_since=_moment(row["trying_since"]),
             not_before=_moment(row["not_before"]),
@@ -83,10 +96,18 @@ class Fares:
             failed_at=_moment(row["failed_at"]),
             last=_last(row),
             sent_this_month=row["sent"] if row["month"] == _month(now) else 0,
-            owed=count,
-            oldest_owed=oldest,
-            oldest_untried=untried,
         )
+
+    def oldest(self, name: str, now: datetime, only: str = "") -> Oldest:
+        """Return since when something is owed to the channel. `only`: a further condition, in SQL."""
+        row = self._database.one(
+            f"SELECT count(*) AS n, {_OLDEST} AS oldest, {_UNTRIED} AS untried, {_WAITING} AS waiting"  # noqa: S608 - constants
+            f" FROM outbox WHERE {_OWED}{only}",
+            *((now + CLOCKS_AGREE).timestamp(), name, f"channel/{name}", now.timestamp()),
+        )
+        if row is None:
+            return Oldest(0, None, None, None)
+        return Oldest(int(row["n"]), _moment(row["oldest"]), _moment(row["untried"]), _moment(row["waiting"]))
 
     def is_new_url(self, name: str, url: Secret) -> bool:
         """Whether the channel had another URL when it was last asked: who changed it has mended it. Only a keyed hash

@@ -16,6 +16,10 @@ STALE_AFTER = timedelta(minutes=15)
 # A channel that does not accept for so long is told on the others; a stand-in steps in much sooner.
 DEAD_AFTER = timedelta(minutes=15)
 STAND_IN_AFTER = timedelta(seconds=45)
+# A channel that accepts, and yet lets an alert wait so long, is too slow: told, and a stand-in steps in.
+SLOW_AFTER = timedelta(minutes=5)
+# It keeps up again once nothing waits for longer than this.
+IN_TIME = timedelta(minutes=1)
 _OVERDUE_AFTER = timedelta(minutes=3)
 # Three slices of IDLE or polling, but never less than this.
 _FRESH_AT_LEAST = timedelta(minutes=3)

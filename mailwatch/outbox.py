@@ -20,7 +20,7 @@ from mailwatch import retry, rows
 from mailwatch.alert import FaultNews, Stage, TestAlert, Told
 from mailwatch.database import Database, moment
 from mailwatch.errors import Fault
-from mailwatch.fares import CLOCKS_AGREE, OLDEST, OWED, UNTRIED, Fares
+from mailwatch.fares import CLOCKS_AGREE, Fares, Oldest
 from mailwatch.services import Outcome, Result
 
 # The reason and the excerpt of a buyer's message live no longer than this (design section 6).
@@ -33,11 +33,15 @@ _UNDELIVERED_IN_ONE = 10
 _ALERT = "iif(json_valid(alert), alert, NULL)"
 # What the last of a month's quota is kept for: verified requests, alone or in a digest, and that nothing is watched
 # any more.
-_KEPT_FOR = (
-    f"({_ALERT} ->> 'kind' = 'request' AND {_ALERT} ->> 'trust' = 'verified' OR {_ALERT} ->> 'kind' = 'test'"
-    f" OR {_ALERT} ->> 'kind' = 'fault' AND {_ALERT} ->> 'stage' = 'began' OR {_ALERT} ->> 'kind' IS NULL"
-    f" OR {_ALERT} ->> 'names_verified' IS 1)"
+_VERIFIED = (
+    f"{_ALERT} ->> 'kind' = 'request' AND {_ALERT} ->> 'trust' = 'verified' OR {_ALERT} ->> 'names_verified' IS 1"
 )
+_KEPT_FOR = (
+    f"({_VERIFIED} OR {_ALERT} ->> 'kind' = 'test'"
+    f" OR {_ALERT} ->> 'kind' = 'fault' AND {_ALERT} ->> 'stage' = 'began' OR {_ALERT} ->> 'kind' IS NULL)"
+)
+# Where more than this wait on one channel, verified requests go first.
+_IN_ORDER = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +120,18 @@ class Outbox:
     ) -> OutboxEntry | None:
         """The alert to send now, in order; one that is held (quiet hours, refused by itself) holds no other.
 
-        `only_verified`: what is left of the month is kept for verified requests. `key_seconds`: for so long after the
+        Where more than ten wait, verified requests go first, in order too. `only_verified`: what is left of the month is kept for verified requests. `key_seconds`: for so long after the
         first attempt a repeat is not delivered twice, and not marked as one. `besides`: the next but this.
         """
-        row = self._database.one(
-            f"SELECT * FROM outbox WHERE channel = ? AND id <> ? AND settled_at IS NULL AND {_DUE}"  # noqa: S608 - constants
-            + (f" AND {_KEPT_FOR}" if only_verified else "")
-            + " ORDER BY number LIMIT 1",
-            *(channel, str(besides.id) if besides else "", now.timestamp(), (now + _LONGEST_HOLD).timestamp()),
+        waiting = f"FROM outbox WHERE channel = ? AND id <> ? AND settled_at IS NULL AND {_DUE}" + (
+            f" AND {_KEPT_FOR}" if only_verified else ""
         )
+        which = (channel, str(besides.id) if besides else "", now.timestamp(), (now + _LONGEST_HOLD).timestamp())
+        first = f"SELECT * {waiting} ORDER BY number LIMIT 1"  # noqa: S608 - constants, as below
+        row = None
+        if self._database.one(f"SELECT 1 {waiting} LIMIT 1 OFFSET {_IN_ORDER}", *which):  # noqa: S608
+            row = self._database.one(f"SELECT * {waiting} AND ({_VERIFIED}) ORDER BY number LIMIT 1", *which)  # noqa: S608
+        row = row or self._database.one(first, *which)
         return self._entry(row, now, key_seconds) if row else None
 
     def due_test(self, channel: str, now: datetime) -> OutboxEntry | None:
@@ -303,14 +310,9 @@ class Outbox:
             *(name, row["request"], row["created_at"], root),
         )
 
-    def oldest_kept(self, channel: str, now: datetime) -> tuple[datetime | None, datetime | None]:
-        """Since when what a month's rest is kept for is owed to the channel, and since when the untried of it."""
-        row = self._database.one(
-            f"SELECT {OLDEST} AS owed, {UNTRIED} AS untried FROM outbox WHERE {OWED} AND {_KEPT_FOR}",  # noqa: S608 - constants
-            *((now + CLOCKS_AGREE).timestamp(), channel, f"channel/{channel}", now.timestamp()),
-        )
-        owed, untried = (row["owed"], row["untried"]) if row else (None, None)
-        return moment(owed) if owed is not None else None, moment(untried) if untried is not None else None
+    def oldest_kept(self, channel: str, now: datetime) -> Oldest:
+        """Return the same as `Fares.oldest`, of what a month's rest is kept for alone."""
+        return self.fares.oldest(channel, now, f" AND {_KEPT_FOR}")
 
     def has_refused(self, channel: str) -> bool:
         """Whether an alert is owed that the channel has refused by itself."""

@@ -184,13 +184,14 @@ class Meaning:
 AT_ONCE = (0.0, 1.0)
 WAITED = (45.0, 47.0)
 HOURLY = (3600.0, 3601.0)
+FIRST_PROBE = (300.0, 301.0)
 TAKEN = Meaning(Result.ACCEPTED)
 REFUSED = Meaning(Result.REFUSED, Cause.REFUSED, HOURLY, AT_ONCE)
 
 
 def dead(cause: Cause) -> Meaning:
     """Only a person can mend it."""
-    return Meaning(Result.PERMANENT, cause, HOURLY, AT_ONCE)
+    return Meaning(Result.PERMANENT, cause, FIRST_PROBE, AT_ONCE)
 
 
 def passing(cause: Cause, wait: float = 0.0) -> Meaning:

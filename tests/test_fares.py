@@ -258,6 +258,109 @@ def test_a_channel_that_fails_now_and_then_wakes_no_dead_one(start: Start) -> No
     assert len(phones.attempts("dead")) <= 4
 
 
+# ---- a slow channel ----
+
+
+def slow(run: Run, seconds: float) -> Plan:
+    """Accepts each alert, and takes so long."""
+    return hanging(run, seconds, status(200))
+
+
+def test_where_more_than_ten_wait_verified_requests_go_first(start: Start) -> None:
+    """In order among themselves. Planted faults: always in order; the newest first: red each."""
+    run, phones = start(channel("slack"))
+    phones.plans["slack"] = NO_CONNECTION
+    for order in ORDERS[:11]:
+        run.record(order, Kind.WISH)
+    for order in ORDERS[11:15]:
+        run.record(order)
+    run.record(ORDERS[15], Kind.REQUEST, Trust.UNVERIFIED)
+    run.go_on(minutes=1)
+    phones.plans.clear()
+    run.go_on(minutes=2)
+    assert phones.orders("slack") == [*ORDERS[11:15], *ORDERS[:11], ORDERS[15]]
+
+
+@pytest.mark.parametrize("wishes", [1, 9])
+def test_where_ten_or_fewer_wait_they_go_in_order(start: Start, wishes: int) -> None:
+    """Seen red with nine as the number."""
+    run, phones = start(channel("slack"))
+    phones.plans["slack"] = NO_CONNECTION
+    for order in ORDERS[:wishes]:
+        run.record(order, Kind.WISH)
+    run.record(ORDERS[wishes])
+    run.go_on(minutes=1)
+    phones.plans.clear()
+    run.go_on(minutes=2)
+    assert phones.orders("slack") == ORDERS[: wishes + 1]
+
+
+def test_a_digest_of_verified_requests_goes_first_too(start: Start) -> None:
+    """It names what a parcel is stopped by."""
+    run, phones = start(channel("slack"))
+    phones.plans["slack"] = NO_CONNECTION
+    for order in ORDERS[:11]:
+        run.record(order, Kind.WISH)
+    told_to, now = audience(run.config.channels), run.clock.now()
+    for order in ORDERS[20:22]:
+        found = reading(order, Kind.REQUEST, Trust.VERIFIED, now)
+        run.store.record(found, run.config.rules, told_to, now, None, Gather("outage", "shop", "INBOX"))
+    run.store.reports.tell_gathered("shop", "INBOX", told_to, now)
+    run.go_on(minutes=1)
+    phones.plans.clear()
+    run.go_on(minutes=2)
+    assert ORDERS[20] in phones.accepted("slack")[0].text.body
+
+
+def test_a_channel_that_accepts_too_slowly_calls_its_stand_in_and_is_told(start: Start) -> None:
+    """50 alerts, 25 s each: the last came after over 20 minutes, and nobody was told. Planted faults: `_is_slow` never;
+    its stand-in gets what waited for 5 minutes only: red each."""
+    run, phones = start(channel("slack"), channel("sms", fallback_for=["slack"]), channel("other"))
+    phones.plans["slack"] = slow(run, 25.0)
+    for order in ORDERS[:50]:
+        run.record(order)
+    run.go_on(minutes=15)
+    told = Counter(phones.orders("slack")) + Counter(phones.orders("sms"))
+    assert set(told) == set(ORDERS[:50])
+    # What was under way when the stand-in told it is marked there.
+    assert sum(n - 1 for n in told.values()) <= sum(each.is_marked for each in phones.came)
+    assert max(each.at for each in phones.accepted("sms") if each.order) - NOON <= timedelta(minutes=5, seconds=45)
+    [began] = [each for each in phones.accepted("other") if each.text.title == BEGAN]
+    assert "too slowly" in began.text.body
+    assert timedelta(minutes=5) <= began.at - NOON <= timedelta(minutes=5, seconds=15)
+    assert phones.titles("other").count(OVER) == 1
+    assert BEGAN not in phones.titles("slack")
+    assert run.owed() == 0
+
+
+def test_what_a_channel_makes_up_for_after_an_outage_does_not_make_it_slow(start: Start) -> None:
+    """What it owes is old, and goes at once. Planted fault: `_not_behind` is not looked at: red."""
+    run, phones = start(channel("slack"), channel("other"))
+    phones.plans["slack"] = status(503)
+    for order in ORDERS[:54]:
+        run.record(order)
+    run.go_on(minutes=30, pace=1)
+    phones.plans["slack"] = slow(run, 1.0)
+    run.go_on(minutes=30)
+    assert phones.orders("slack") == ORDERS[:54]
+    assert phones.titles("other").count(BEGAN) == phones.titles("other").count(OVER) == 1
+    assert "too slowly" not in "".join(each.text.body for each in phones.accepted("other"))
+
+
+def test_an_alert_that_is_held_or_refused_by_itself_makes_no_channel_slow(start: Start) -> None:
+    """Quiet hours, and HTTP 400. Planted fault: `oldest_owed` in place of `oldest_waiting`: red."""
+    run, phones = start(channel("slack"), channel("other"), watch=NO_MORNING + "\nquiet_hours = '11:00-13:00'")
+    phones.plans["slack"] = lambda text: status(400) if ONE in text.whole else status(200)
+    run.record(ONE)
+    run.record(TWO, Kind.POSSIBLE)
+    for order in ORDERS[3:33]:
+        run.record(order)
+        run.go_on(minutes=1)
+    run.go_on(minutes=40)
+    assert "too slowly" not in "".join(each.text.body for each in phones.accepted("other"))
+    assert TWO in phones.orders("slack")
+
+
 def test_an_alert_told_by_the_stand_in_is_not_told_again_when_the_channel_is_back(start: Start) -> None:
     """Planted fault: the stand-in's row has no root: red."""
     run, phones = start(channel("slack"), channel("sms", fallback_for=["slack"]), channel("other"))

@@ -22,6 +22,7 @@ _SHORT = {
     "fault.stale_said": "sms.stale",
     "fault.channel": "sms.channel",
     "fault.refused": "sms.refused",
+    "fault.slow": "sms.slow",
     "fault.store": "sms.store",
 }
 

@@ -205,5 +205,6 @@ def _keys(config: Config) -> set[str]:
     folders = {
         f"{what}/{a.name}/{folder}" for a in config.accounts for folder in a.watched for what in ("folder", "stale")
     }
-    channels = {f"{what}/{channel.name}" for channel in config.channels for what in ("channel", "refused", "quota")}
+    about = ("channel", "refused", "slow", "quota")
+    channels = {f"{what}/{channel.name}" for channel in config.channels for what in about}
     return accounts | folders | channels

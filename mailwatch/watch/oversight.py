@@ -13,7 +13,7 @@ from mailwatch import health, log, retry, schedule, texts
 from mailwatch.alert import FaultNews, Stage
 from mailwatch.clock import Clock
 from mailwatch.config import Channel, Config, audience
-from mailwatch.episode import CHANNEL, REFUSED
+from mailwatch.episode import CHANNEL, REFUSED, SLOW
 from mailwatch.errors import Fault, StoreError
 from mailwatch.fares import CLOCKS_AGREE, ChannelState
 from mailwatch.health import FolderHealth, Health
@@ -67,6 +67,8 @@ class Oversight:
         self._failures = 0
         self._forget_at = 0.0
         self._failing: set[str] = set()
+        # By channel: when it last kept up, or accepted nothing at all.
+        self._not_behind = {channel.name: self._grace_from for channel in config.channels}
         self._rationed: set[str] = set()
         self._store_fault = _StoreFault(config, sender_of, clock)
         self.progress = Progress(clock)
@@ -125,6 +127,9 @@ class Oversight:
             self._grace_from = self._clock.monotonic()
         state = self.seen = state_of(store, self._config, now)
         self._folders(store, state.folders, now)
+        for each in state.channels:
+            if not _is_behind(each, now):
+                self._not_behind[each.name] = self._clock.monotonic()
         self._failing = {fares.name for fares in state.channels if self._stand_in_since(fares, now) is not None}
         self._rationed = {
             channel.name
@@ -193,6 +198,12 @@ class Oversight:
             asleep = Fault("fault.asleep", {"channel": channel.name, "minutes": str(minutes)})
             if self._began_fault(store, CHANNEL + channel.name, asleep, now):
                 self._reopen()
+        if self._is_slow(fares, now):
+            minutes = int(health.SLOW_AFTER.total_seconds() // 60)
+            slow = Fault("fault.slow", {"channel": channel.name, "minutes": str(minutes)})
+            self._began_fault(store, SLOW + channel.name, slow, now)
+        elif fares.oldest_waiting is None or now - fares.oldest_waiting <= health.IN_TIME:
+            self._over(store, SLOW + channel.name, now)
         if not store.outbox.has_refused(channel.name):
             self._over(store, REFUSED + channel.name, now)
         return fares.trying_since is not None and fares.owed > 0
@@ -200,8 +211,18 @@ class Oversight:
     def _is_asleep(self, fares: ChannelState, now: datetime) -> bool:
         return not self._is_grace and _is_asleep(fares, now)
 
+    def _is_slow(self, fares: ChannelState, now: datetime) -> bool:
+        """Whether the channel accepts too slowly: an alert waits for 5 minutes, and what waited when it came back, or
+        when the watching began, had as long to go."""
+        if fares.oldest_waiting is None or not _is_behind(fares, now) or self._is_grace:
+            return False
+        behind = self._clock.monotonic() - self._not_behind[fares.name]
+        return behind >= health.SLOW_AFTER.total_seconds() and now - fares.oldest_waiting >= health.SLOW_AFTER
+
     def _stand_in_since(self, fares: ChannelState, now: datetime) -> datetime | None:
-        return now - health.STAND_IN_AFTER if self._is_asleep(fares, now) else _stand_in_since(fares, now)
+        if self._is_asleep(fares, now) or self._is_slow(fares, now):
+            return now - health.STAND_IN_AFTER
+        return _stand_in_since(fares, now)
 
     def _stand_in(self, store: Store, channel: Channel, now: datetime, since: datetime | None) -> None:
         by = [(other.name, other.send) for other in self._config.channels if channel.name in other.fallback_for]
@@ -263,7 +284,7 @@ class Oversight:
     def _told(self, key: str) -> Sequence[tuple[str, frozenset[str]]]:
         """To whom a fault's news go: of a channel's own to the others, its stand-in among them."""
         kind, _, name = key.partition("/")
-        is_channels = f"{kind}/" in {CHANNEL, REFUSED}
+        is_channels = f"{kind}/" in {CHANNEL, REFUSED, SLOW}
         return audience(self._config.channels, besides=name) if is_channels else self._audience
 
     def _began_fault(self, store: Store, key: str, fault: Fault, now: datetime) -> bool:
@@ -343,6 +364,13 @@ def _is_dead(fares: ChannelState, now: datetime) -> bool:
     return bool(is_owed_long) or fares.failed_at - fares.trying_since >= health.DEAD_AFTER
 
 
+def _is_behind(fares: ChannelState, now: datetime) -> bool:
+    """Whether something waits on a channel that accepts: whose attempts have not failed for as long as a slow one's."""
+    return fares.oldest_waiting is not None and (
+        fares.trying_since is None or now - fares.trying_since < health.SLOW_AFTER
+    )
+
+
 def _is_asleep(fares: ChannelState, now: datetime) -> bool:
     """Whether an alert is due for so long and was never tried, and the channel was not tried with any other meanwhile.
 
@@ -394,5 +422,5 @@ def _fares(store: Store, channel: Channel, now: datetime) -> ChannelState:
     fares = store.outbox.fares.of(channel.name, now)
     if not is_rationed(channel, fares):
         return fares
-    oldest, untried = store.outbox.oldest_kept(channel.name, now)
-    return replace(fares, oldest_owed=oldest, oldest_untried=untried)
+    oldest = store.outbox.oldest_kept(channel.name, now)
+    return replace(fares, oldest_owed=oldest.since, oldest_untried=oldest.untried, oldest_waiting=oldest.waiting)
