@@ -96,7 +96,8 @@ class Digest:
 @dataclass(frozen=True, slots=True)
 class MorningLine:
     """What was seen since the last morning line. `troubles`: what is not well now, so that silence proves nothing;
-    `undelivered`: orders of open wishes whose buyer did not get the seller's reply."""
+    `undelivered`: orders of open wishes whose buyer did not get the seller's reply; `quiet`: accounts to which Amazon has
+    sent nothing for unusually long, a sentence each."""
 
     since: datetime
     mails: int
@@ -106,6 +107,7 @@ class MorningLine:
     forged: int
     troubles: tuple[Fault, ...] = ()
     undelivered: tuple[str, ...] = ()
+    quiet: tuple[Fault, ...] = ()
     may_be_repeat: bool = False
 
 

@@ -5,8 +5,10 @@ The heartbeat, the morning line and `status` say "well" by this one function (de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from mailwatch.errors import Fault
 from mailwatch.fares import ChannelState
@@ -21,6 +23,11 @@ SLOW_AFTER = timedelta(minutes=5)
 # It keeps up again once nothing waits for longer than this.
 IN_TIME = timedelta(minutes=1)
 _OVERDUE_AFTER = timedelta(minutes=3)
+# When Amazon is quiet (`quiet_since`): what is looked at, and the least that must be known and missed.
+_USUAL = timedelta(days=30)
+_KNOWN_DAYS = 14
+_QUIET_GAPS = 3
+_QUIET_AT_LEAST = timedelta(days=3)
 # Three slices of IDLE or polling, but never less than this.
 _FRESH_AT_LEAST = timedelta(minutes=3)
 _FRESH_SLICES = 3
@@ -73,3 +80,22 @@ def troubles(health: Health, now: datetime, within: timedelta) -> tuple[Fault, .
         if channel.oldest_owed is not None and now - channel.oldest_owed > _OVERDUE_AFTER
     ]
     return (*stale, *overdue)
+
+
+def quiet_since(days: Sequence[tuple[datetime, datetime]], now: datetime) -> datetime | None:
+    """Return since when an account has had no mail of Amazon's, where that is unusual for it; else None.
+
+    `days`: the first and the last arrival of each day with such a mail, in order. Unusual: it had some on most of the 30
+    days until the last one (of those that are known, at least 14), and has had none for three times the longest gap
+    between two of them, at least 3 days.
+    """
+    if not days:
+        return None
+    last = days[-1][1]
+    begin = max(last - _USUAL, days[0][0])
+    usual = [day for day in days if day[1] > last - _USUAL]
+    known = (last - begin) / timedelta(days=1)
+    if known < _KNOWN_DAYS - 1 or len(usual) <= known / 2:
+        return None
+    gap = max(later[0] - earlier[1] for earlier, later in pairwise(usual))
+    return last if now - last >= max(_QUIET_GAPS * gap, _QUIET_AT_LEAST) else None

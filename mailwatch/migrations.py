@@ -100,6 +100,12 @@ MIGRATIONS = {
     ALTER TABLE request ADD COLUMN undelivered_at REAL;
     ALTER TABLE unverified ADD COLUMN rewritten INTEGER NOT NULL DEFAULT 0;
     """,
+    5: """
+    CREATE TABLE amazon_day (
+        account TEXT NOT NULL, day INTEGER NOT NULL, first REAL NOT NULL, last REAL NOT NULL,
+        PRIMARY KEY (account, day)
+    ) WITHOUT ROWID;
+    """,
 }
 SCHEMA_VERSION = max(MIGRATIONS)
 

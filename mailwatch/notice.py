@@ -45,6 +45,7 @@ class Notice:
 
     `unknown_type`: the mail's type by Amazon's header, where no form knows it. `is_undelivered_reply`: a message of the
     seller's own about this order did not reach the buyer. `is_rewritten`: a list or forwarder stands in From.
+    `is_amazons`: the mail is Amazon's, by its sender and as far as that can be told; in a junk folder only if verified.
     """
 
     kind: Kind
@@ -64,6 +65,7 @@ class Notice:
     unknown_type: str | None = None
     is_undelivered_reply: bool = False
     is_rewritten: bool = False
+    is_amazons: bool = False
 
     @property
     def is_told(self) -> bool:
@@ -228,6 +230,8 @@ def read(
         sender_domain=message.address.rpartition("@")[2] if message.address else None,
         unknown_type=found.type if found.type not in templates.types else None,
         is_rewritten=found.is_rewritten,
+        is_amazons=found.origin.is_amazon
+        and (found.trust is Trust.VERIFIED or (found.trust is Trust.UNVERIFIED and not is_junk)),
     )
     if found.is_undelivered_reply:
         notices = tuple(replace(base, order_id=each, is_undelivered_reply=True) for each in found.parts.orders) or (

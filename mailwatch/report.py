@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from mailwatch import rows
+from mailwatch import health, rows
 from mailwatch.alert import Digest, DigestRow, FaultNews, MorningLine, Stage
 from mailwatch.database import Database, moment
 from mailwatch.errors import Fault
@@ -31,6 +31,8 @@ _NAMED_IN_ONE = 40
 # Of a first start's unverified alerts so many are gathered to be named; a flood beyond that is counted.
 _GATHERED_UNVERIFIED = 100
 _HOUR = timedelta(hours=1)
+_DAY_SECONDS = 86_400
+_AMAZON_DAYS_KEPT = timedelta(days=90)
 # Of the type header's values: what a counter's name begins with, how many are counted by name, and the rest's name.
 _TYPE, _OTHER_TYPE = "type/", "other"
 _TYPES = 20
@@ -199,6 +201,30 @@ class Reports:
         rows = self._database.all("SELECT name, total FROM counter WHERE name LIKE ? ORDER BY name", _TYPE + "%")
         return tuple((row["name"].removeprefix(_TYPE), row["total"]) for row in rows)
 
+    def note_amazons(self, account: str, received: datetime) -> None:
+        """A mail of Amazon's arrived at the account then."""
+        at = received.timestamp()
+        self._database.change(
+            "INSERT INTO amazon_day VALUES (?, ?, ?, ?) ON CONFLICT (account, day)"
+            " DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last)",
+            *(account, int(at // _DAY_SECONDS), at, at),
+        )
+
+    def forget_amazons(self, now: datetime) -> None:
+        """Forget the days from which nothing can be told any more."""
+        self._database.change("DELETE FROM amazon_day WHERE last < ?", (now - _AMAZON_DAYS_KEPT).timestamp())
+
+    def quiet(self, accounts: Iterable[str], now: datetime) -> tuple[Fault, ...]:
+        """Return a sentence for each of these accounts to which Amazon has sent nothing for unusually long."""
+        sentences = []
+        for account in accounts:
+            query = "SELECT first, last FROM amazon_day WHERE account = ? ORDER BY day"
+            days = [(moment(row["first"]), moment(row["last"])) for row in self._database.all(query, account)]
+            since = health.quiet_since(days, now)
+            if since is not None:
+                sentences.append(Fault("morning.quiet", {"account": account, "days": str((now - since).days)}))
+        return tuple(sentences)
+
     def morning_due(self, morning: datetime, now: datetime) -> bool:
         """Whether the line of that morning is still owed. The first morning is the one after the first start."""
         last = self._last("morning")
@@ -210,9 +236,14 @@ class Reports:
         return last < morning
 
     def tell_morning(
-        self, channels: Iterable[str], troubles: tuple[Fault, ...], now: datetime, hold_until: datetime | None
+        self,
+        channels: Iterable[str],
+        troubles: tuple[Fault, ...],
+        now: datetime,
+        hold_until: datetime | None,
+        quiet: tuple[Fault, ...] = (),
     ) -> None:
-        """Owe the morning line: what was seen since the last one, and what is not well now."""
+        """Owe the morning line: what was seen since the last one, what is not well now, and where Amazon is `quiet`."""
         with self._database.transaction():
             row = self._database.one("SELECT * FROM report WHERE name = 'morning'")
             totals = self._totals()
@@ -225,6 +256,7 @@ class Reports:
                 open=self._outbox.open_requests(now),
                 troubles=troubles,
                 undelivered=self._outbox.undelivered_replies(now),
+                quiet=quiet,
             )
             self._outbox.owe(None, rows.news_out(line), channels, now, hold_until=hold_until)
             self._remember("morning", now, totals)

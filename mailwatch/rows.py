@@ -81,8 +81,9 @@ def news_out(news: FaultNews | Digest | MorningLine | TestAlert) -> dict[str, An
             return {"kind": "digest", "reason": news.reason, "named": named, **numbers}
         case MorningLine():
             numbers = {name: getattr(news, name) for name in ("mails", "known", "open", "missed", "forged")}
-            lists = {"troubles": [fault_out(trouble) for trouble in news.troubles], "undelivered": news.undelivered}
-            return {"kind": "morning", "at": news.since.timestamp(), **lists, **numbers}
+            lists = {name: [fault_out(each) for each in getattr(news, name)] for name in ("troubles", "quiet")}
+            undelivered = {"undelivered": news.undelivered}
+            return {"kind": "morning", "at": news.since.timestamp(), **lists, **undelivered, **numbers}
         case TestAlert():
             return {"kind": "test", "at": news.at.timestamp()}
 
@@ -103,9 +104,10 @@ def news_in(stored: dict[str, Any], *, may_be_repeat: bool) -> FaultNews | Diges
         return Digest(stored["reason"], stored["count"], named, at, may_be_repeat)
     if kind == "morning":
         numbers = {name: stored[name] for name in ("mails", "known", "open", "missed", "forged")}
-        troubles = tuple(fault_in(trouble) for trouble in stored["troubles"])
+        troubles, quiet = (tuple(fault_in(each) for each in stored.get(name, ())) for name in ("troubles", "quiet"))
         undelivered = tuple(stored.get("undelivered", ()))  # a row of before 0.2.0 has none
-        return MorningLine(at, **numbers, troubles=troubles, undelivered=undelivered, may_be_repeat=may_be_repeat)
+        lists = {"troubles": troubles, "undelivered": undelivered, "quiet": quiet}
+        return MorningLine(at, **numbers, **lists, may_be_repeat=may_be_repeat)
     return TestAlert(at, may_be_repeat)
 
 

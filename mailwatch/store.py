@@ -140,6 +140,7 @@ class Store:
                 self._database.change("UPDATE request SET order_id = NULL, items = '[]' WHERE id = ?", row["id"])
             self._database.change("DELETE FROM outbox WHERE settled_at < ?", before)
             self._database.change("DELETE FROM unverified WHERE at < ?", before)
+            self.reports.forget_amazons(min(now, latest))
 
     def check_writable(self) -> None:
         """Write, and take it back."""
@@ -236,6 +237,8 @@ class Store:
             # What is told to nobody must not make a later mail a copy: a wish in Junk, then moved into INBOX.
             is_copy = any(each.is_told for each in reading.notices) and self._insert_content(reading)
             recorded = []
+            if reading.notices[0].is_amazons:
+                self.reports.note_amazons(reading.mail.account, min(reading.mail.received, now))
             if unknown_type := reading.notices[0].unknown_type:
                 self.reports.count_type(unknown_type)
             for notice in reading.notices:

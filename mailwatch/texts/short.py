@@ -24,6 +24,7 @@ _SHORT = {
     "fault.refused": "sms.refused",
     "fault.slow": "sms.slow",
     "fault.store": "sms.store",
+    "morning.quiet": "sms.quiet",
 }
 
 
@@ -77,7 +78,8 @@ def _digest(digest: Digest, language: Language, zone: tzinfo, limit: Limit) -> l
 def _with_short_faults(told: FaultNews | MorningLine) -> FaultNews | MorningLine:
     """The same, each fault in its short sentence where it has one: a server's own words would push out the rest."""
     if isinstance(told, MorningLine):
-        return replace(told, troubles=tuple(_short(each) for each in told.troubles))
+        troubles, quiet = (tuple(_short(each) for each in faults) for faults in (told.troubles, told.quiet))
+        return replace(told, troubles=troubles, quiet=quiet)
     return told if told.stage is Stage.OVER else replace(told, fault=_short(told.fault))
 
 

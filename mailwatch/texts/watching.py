@@ -76,4 +76,5 @@ def _morning(line: MorningLine, language: Language, zone: tzinfo) -> Text:
     troubles = [_sentence(each, language) for each in line.troubles]
     undelivered = [say("morning.undelivered", language, order=order) for order in line.undelivered]
     title = say("morning.not_well" if troubles else "morning.well", language)
-    return Text(title, "\n".join([*troubles, said, *undelivered]))
+    quiet = [_sentence(each, language) for each in line.quiet]
+    return Text(title, "\n".join([*troubles, *quiet, said, *undelivered]))

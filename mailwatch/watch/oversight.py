@@ -273,7 +273,10 @@ class Oversight:
         if troubles and self._is_grace:
             return False
         lasting = tuple(episode.fault for episode in store.episodes.open())
-        store.reports.tell_morning(self._takes("digest"), lasting or troubles, now, hold_until)
+        # Of an account that can't be searched nobody knows.
+        unseen = {each.account for each in state.folders if health.is_stale(each, now, health.STALE_AFTER)}
+        quiet = store.reports.quiet([each.name for each in self._config.accounts if each.name not in unseen], now)
+        store.reports.tell_morning(self._takes("digest"), lasting or troubles, now, hold_until, quiet)
         return True
 
     def _takes(self, kind: str) -> list[str]:
