@@ -96,8 +96,8 @@ class Digest:
 @dataclass(frozen=True, slots=True)
 class MorningLine:
     """What was seen since the last morning line. `troubles`: what is not well now, so that silence proves nothing;
-    `undelivered`: orders of open wishes whose buyer did not get the seller's reply; `quiet`: accounts to which Amazon has
-    sent nothing for unusually long, a sentence each."""
+    `undelivered`: orders of open wishes whose buyer did not get the seller's reply; `quiet`: accounts to which Amazon
+    has sent nothing for unusually long, a sentence each."""
 
     since: datetime
     mails: int

@@ -83,7 +83,9 @@ def _send(store: Store, config: Config, channel: Channel, key: uuid.UUID) -> Out
     entry = store.outbox.entry(key, Clock().now())
     if entry is None:
         return None
-    text = texts.word(entry.told, channel.service.form, config.watch.language, config.watch.time_zone, channel.service.limit)
+    text = texts.word(
+        entry.told, channel.service.form, config.watch.language, config.watch.time_zone, channel.service.limit
+    )
     outcome = transport.sender(channel.url)(text, entry.id)
     if outcome.result is Result.ACCEPTED:
         store.outbox.begin_attempt(entry, Clock().now())

@@ -60,7 +60,7 @@ class ChannelState:
 
 
 class Oldest(NamedTuple):
-    """How many alerts are owed, and since when the oldest of them, of the untried, and of those that wait their turn."""
+    """How many alerts are owed; since when the oldest of all is, of the untried, and of those that wait their turn."""
 
     owed: int
     since: datetime | None

@@ -85,8 +85,8 @@ def troubles(health: Health, now: datetime, within: timedelta) -> tuple[Fault, .
 def quiet_since(days: Sequence[tuple[datetime, datetime]], now: datetime) -> datetime | None:
     """Return since when an account has had no mail of Amazon's, where that is unusual for it; else None.
 
-    `days`: the first and the last arrival of each day with such a mail, in order. Unusual: it had some on most of the 30
-    days until the last one (of those that are known, at least 14), and has had none for three times the longest gap
+    `days`: the first and the last arrival of each day with such a mail, in order. Unusual: it had some on most of the
+    30 days until the last one (of those that are known, at least 14), and has had none for three times the longest gap
     between two of them, at least 3 days.
     """
     if not days:

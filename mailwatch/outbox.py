@@ -120,17 +120,18 @@ class Outbox:
     ) -> OutboxEntry | None:
         """The alert to send now, in order; one that is held (quiet hours, refused by itself) holds no other.
 
-        Where more than ten wait, verified requests go first, in order too. `only_verified`: what is left of the month is kept for verified requests. `key_seconds`: for so long after the
-        first attempt a repeat is not delivered twice, and not marked as one. `besides`: the next but this.
+        Where more than ten wait, verified requests go first, in order too. `only_verified`: what is left of the month
+        is kept for verified requests. `key_seconds`: for so long after the first attempt a repeat is not delivered
+        twice, and not marked as one. `besides`: the next but this.
         """
         waiting = f"FROM outbox WHERE channel = ? AND id <> ? AND settled_at IS NULL AND {_DUE}" + (
             f" AND {_KEPT_FOR}" if only_verified else ""
         )
         which = (channel, str(besides.id) if besides else "", now.timestamp(), (now + _LONGEST_HOLD).timestamp())
-        first = f"SELECT * {waiting} ORDER BY number LIMIT 1"  # noqa: S608 - constants, as below
+        first = f"SELECT * {waiting} ORDER BY number LIMIT 1"
         row = None
-        if self._database.one(f"SELECT 1 {waiting} LIMIT 1 OFFSET {_IN_ORDER}", *which):  # noqa: S608
-            row = self._database.one(f"SELECT * {waiting} AND ({_VERIFIED}) ORDER BY number LIMIT 1", *which)  # noqa: S608
+        if self._database.one(f"SELECT 1 {waiting} LIMIT 1 OFFSET {_IN_ORDER}", *which):
+            row = self._database.one(f"SELECT * {waiting} AND ({_VERIFIED}) ORDER BY number LIMIT 1", *which)
         row = row or self._database.one(first, *which)
         return self._entry(row, now, key_seconds) if row else None
 

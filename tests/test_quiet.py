@@ -83,7 +83,7 @@ def test_it_is_never_said_within_three_days_and_never_unsaid_while_the_silence_l
 
 def lines(phones: Phones) -> list[texts.Text]:
     """The morning lines that were told."""
-    return [came.text for came in phones.accepted("slack") if "Since" in came.text.body]
+    return [came.text for came in phones.accepted("slack") if "mails seen" in came.text.body]
 
 
 def test_the_morning_line_says_so_once_a_day_and_nothing_else_does(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_refused_login_is_tried_six_times_in_the_first_hour_and_then_once_an_h
 @pytest.mark.parametrize("result", [Result.PERMANENT, Result.REFUSED])
 @given(failures=FAILURES, jitter=JITTER)
 @settings(max_examples=50)
-def test_what_only_a_person_can_mend_is_tried_once_an_hour_in_the_end(result: Result, failures: int, jitter: float) -> None:
+def test_what_only_a_person_can_mend_is_tried_hourly_in_the_end(result: Result, failures: int, jitter: float) -> None:
     """A dead channel, and an alert that is refused. Seen red with either result left out of the set."""
     assert retry.send_delay(result, failures, jitter) == 3600.0
 

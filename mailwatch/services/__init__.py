@@ -1,6 +1,7 @@
 """What is known of the services behind a channel's URL, as pure functions: no I/O, no apprise.
 
-answer: what a service said, and what it means · limits: how long a text each takes · service: any apprise service · slack · line · sms: the ones worked out.
+answer: what a service said, and what it means · limits: how long a text each takes · service: any apprise service ·
+slack · line · sms: the ones worked out.
 A service says how its URL must look, which form of a text it takes, what to add to a request, and what an answer means.
 """
 
@@ -12,7 +13,21 @@ from mailwatch.services.service import Discord, Form, Request, Service
 from mailwatch.services.slack import Slack
 from mailwatch.services.sms import SMS_SCHEMES, ClickSend, Sms, Twilio, Vonage
 
-__all__ = ["LONGEST_WAIT", "Answer", "Cause", "Form", "Limit", "Outcome", "Request", "Result", "Service", "USUAL", "Unit", "of", "seconds_to_wait"]
+__all__ = [
+    "LONGEST_WAIT",
+    "USUAL",
+    "Answer",
+    "Cause",
+    "Form",
+    "Limit",
+    "Outcome",
+    "Request",
+    "Result",
+    "Service",
+    "Unit",
+    "of",
+    "seconds_to_wait",
+]
 
 # What takes less gets the short form, in which the order stands first.
 _SHORT = 400

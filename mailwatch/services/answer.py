@@ -8,11 +8,12 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-
 # What is owed is tried once an hour, whatever a service asks for: one answer must not silence a channel for a day.
 LONGEST_WAIT = 3600.0
 # Some write a fraction, a unit, or the header twice, which is joined by a comma. A date begins with a letter.
-_SECONDS = re.compile(r"\+?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?:s|secs?|seconds?)?\s*(?:[,;].*)?$", re.IGNORECASE | re.ASCII)
+_SECONDS = re.compile(
+    r"\+?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?:s|secs?|seconds?)?\s*(?:[,;].*)?$", re.IGNORECASE | re.ASCII
+)
 
 
 class Result(StrEnum):

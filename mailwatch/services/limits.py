@@ -62,14 +62,10 @@ _CHARACTERS = {
     1200: "smseagle smseagles",
     1224: "cm octopush",
     1600: "smstunnel telesign",
-    2000: (
-        "discord exotel fluxer fluxers guilded lauther revolt session sessions sogs youlmk zalo"
-    ),
+    2000: ("discord exotel fluxer fluxers guilded lauther revolt session sessions sogs youlmk zalo"),
     3000: "pinglet pinglets pushward",
     3500: "threema",
-    4000: (
-        "gchat gorush gorushs humhub humhubs kaleyra klr mmost mmosts ncloud nclouds slack stackfield vapid zoom"
-    ),
+    4000: ("gchat gorush gorushs humhub humhubs kaleyra klr mmost mmosts ncloud nclouds slack stackfield vapid zoom"),
     4096: "gupshup notifiarr pushy tgram whapi",
 }
 _BYTES = {380: "irc ircs", 2048: "wechat wecombot", 3000: "bark barks", 4096: "ntfy ntfys"}

@@ -23,8 +23,9 @@ class Signals:
     """What the threads tell each other beside the store: stop, "something is owed" for each channel, trouble,
     by each worker's name why it can't write the store, and by (account, folder, number) why there is no connection.
 
-    `recoveries`: how often a channel has accepted again, so that the others are tried too. `has_searched`: a folder had its first good search, or there will be none, for it is stopped. `store_file`: the file
-    that this `run` works on; one that takes its place is opened by nobody before `run` knows.
+    `recoveries`: how often a channel has accepted again, so that the others are tried too. `has_searched`: a folder had
+    its first good search, or there will be none, for it is stopped. `store_file`: the file that this `run` works on;
+    one that takes its place is opened by nobody before `run` knows.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
