@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -106,8 +106,8 @@ def news_in(stored: dict[str, Any], *, may_be_repeat: bool) -> FaultNews | Diges
         numbers = {name: stored[name] for name in ("mails", "known", "open", "missed", "forged")}
         troubles, quiet = (tuple(fault_in(each) for each in stored.get(name, ())) for name in ("troubles", "quiet"))
         undelivered = tuple(stored.get("undelivered", ()))  # a row of before 0.2.0 has none
-        lists = {"troubles": troubles, "undelivered": undelivered, "quiet": quiet}
-        return MorningLine(at, **numbers, **lists, may_be_repeat=may_be_repeat)
+        told = MorningLine(at, **numbers, troubles=troubles, undelivered=undelivered, quiet=quiet)
+        return replace(told, may_be_repeat=may_be_repeat)
     return TestAlert(at, may_be_repeat)
 
 

@@ -39,7 +39,8 @@ def plugins() -> list[Any]:
     """Every service that apprise has here."""
     import apprise.manager_plugins
 
-    return list(apprise.manager_plugins.NotificationManager().plugins(include_disabled=True))
+    manager: Any = apprise.manager_plugins.NotificationManager
+    return list(manager().plugins(include_disabled=True))
 
 
 def schemes(plugin: Any) -> set[str]:
@@ -99,7 +100,8 @@ def digests(draw: st.DrawFn) -> Digest:
 @settings(max_examples=60)
 def test_the_parts_of_a_digest_fit_and_name_each_row_once(digest: Digest, limit: Limit, language: Language) -> None:
     """Seen red with `first_part` giving all."""
-    left, rows, counted = digest, [], 0
+    rows: list[DigestRow] = []
+    left, counted = digest, 0
     while left.named or left is digest:
         part = texts.first_part(left, Form.CHAT, language, TOKYO, limit)
         text = texts.word(part, Form.CHAT, language, TOKYO, limit)
