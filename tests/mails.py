@@ -79,6 +79,11 @@ def as_html(plain: bytes) -> bytes:
     return plain.replace(b"text/plain", b"text/html")
 
 
+def with_comment(plain: bytes) -> bytes:
+    """The same mail with a comment in From: one that mail-parser reads, as it does all but the plainest."""
+    return plain.replace(b" <", b" (x) <", 1)
+
+
 def wish(order: str, words: str = "すみません、キャンセルできますか。", *, verified: bool = True) -> bytes:
     """A buyer who asks in an ordinary message."""
     text = (

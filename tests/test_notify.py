@@ -366,7 +366,7 @@ def test_the_watchdog_is_not_fed_while_something_hangs(
         running(tmp_path, manager, server.port, recorder.url("/slack"), str(HANGING), where, how),
     ):
         manager.wait_for("READY=1")
-        server.deliver(mails.as_html(mails.by_notification(mails.order_id(1))))
+        server.deliver(mails.with_comment(mails.as_html(mails.by_notification(mails.order_id(1)))))
         wait_until(lambda: "planted" in log_of(tmp_path), 20, "the hang")
         time.sleep(2 * PERIOD)
         assert manager.fed_within(8 * PERIOD) == 0

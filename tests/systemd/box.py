@@ -346,7 +346,7 @@ def try_hang(box: Box, claims: Claims, server: Dovecot, what: str, how: str) -> 
         box.out("systemctl", "restart", "mailwatch")
         time.sleep(1.5)
         request = mails.by_notification(mails.order_id(random.randrange(1000, 9000)))  # noqa: S311
-        server.deliver(mails.as_html(request))
+        server.deliver(mails.with_comment(mails.as_html(request)))
         until(lambda: "Watchdog timeout" in box.journal()[seen:], 60)
         took = seconds_between(box.journal()[seen:], "planted: ", "Watchdog timeout")
         claims.check(f"hang in {what}, which {how}: the watchdog ends it", took < 10, f"{took:.1f} s after the hang")

@@ -21,7 +21,7 @@ from mailwatch.folders import Folders
 from mailwatch.watch.oversight import Oversight
 
 PLACES: dict[str, tuple[Any, str]] = {
-    "imapclient": (imapclient.IMAPClient, "fetch"),
+    "imapclient": (imapclient.IMAPClient, "select_folder"),
     "mail-parser": (mailparser, "parse_from_bytes"),
     "bs4": (html_text, "BeautifulSoup"),
     "parse": (notice, "read"),
