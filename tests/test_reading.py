@@ -336,7 +336,7 @@ def test_subjects_without_end_do_not_cross_the_wire(
     server.deliver(mails.by_notification(ONE))
     told = Told()
     with watching(configured(tmp_path), server, told):
-        told.wait_for(ONE)
+        told.wait_for(ONE, seconds=60)
     assert server.logins == 1
 
 

@@ -83,9 +83,9 @@ class Told:
         """Whether there were so many attempts."""
         return lambda: len(self.texts) >= count
 
-    def wait_for(self, *orders: str) -> None:
+    def wait_for(self, *orders: str, seconds: float = 10.0) -> None:
         """Wait until exactly these were told, and no other."""
-        wait_until(lambda: sum(self.orders().values()) >= len(orders), what=f"{len(orders)} alerts")
+        wait_until(lambda: sum(self.orders().values()) >= len(orders), seconds, f"{len(orders)} alerts")
         assert self.orders() == Counter(orders)
 
 
