@@ -340,3 +340,17 @@ def test_a_mail_made_to_be_expensive_holds_up_neither_the_other_account_nor_what
 def has_started(log: Path) -> bool:
     """Whether `run` said that it is up."""
     return "started version" in log.read_text()
+
+
+def test_amazons_mail_by_a_list_is_told_once_as_from_a_sender_that_is_not_proved(tmp_path: Path) -> None:
+    """From is the list's, the true sender stands in its mark; asked for in the first stage."""
+    marked = b"From: =?utf-8?b?5Y+X5rOo?= <orders@shop.example>\r\nX-Original-Sender: seller-notification@amazon.co.jp"
+    mail = re.sub(rb"From: [^\r]+", marked, mails.by_notification(REQUESTS[0]), count=1)
+    newsletter = mail.replace(b"X-Original-Sender: seller-notification@amazon.co.jp", b"X-Original-Sender: a@b.example")
+    with Dovecot() as server, Tap(server.port) as tap, Recorder() as recorder:
+        with watcher(tmp_path, tap.port, recorder, merge="72h", start=around_now()):
+            tap.wait_for("IDLE", count=2)
+            server.deliver_all([mail, newsletter])
+            wait_until(lambda: recorded(tmp_path) == 2 and owed(tmp_path) == 0, 60, "everything recorded and told")
+        assert told(recorder, "/requests") == Counter(REQUESTS[:1])
+        assert "送信元は確認できません" in str(recorder.posts("/requests")[0].json["message"])
