@@ -66,7 +66,7 @@ def record(store: Store, mail: bytes, uid: int, *, minutes: int = 0) -> Action:
 @pytest.mark.parametrize("is_html", [False, True])
 @pytest.mark.parametrize("has_type", [True, False])
 def test_a_copy_of_the_sellers_own_reply_changes_nothing_of_a_wish(words: str, is_html: bool, has_type: bool) -> None:
-    """Planted fault: the message that it carries is not cut out: half of those without the header are red."""
+    """Planted fault: the message that it carries is not cut out: all 14 without the header are red."""
     store = Store.in_memory()
     assert record(store, mails.wish(ONE), 1) is Action.OPEN
     copy = copy_of_reply(ONE, words, is_html=is_html, has_type=has_type)
