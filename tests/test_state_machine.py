@@ -266,6 +266,7 @@ class Shop(RuleBasedStateMachine):
         self.kills = 0
         self.back = 0.0  # by how much the wall clock was set back, in all
         self.fetched_in_vain: set[datetime] = set()
+        self.numbers: dict[tuple[str, int, int], datetime] = {}
         # Per folder: when the whole look-back was last searched over this connection, and the highest UID until now.
         self.full_at: dict[str, tuple[int, float]] = {}
         self.tops: dict[str, tuple[int, int]] = {}
@@ -468,11 +469,13 @@ class Shop(RuleBasedStateMachine):
         if self.floors.get(folder) is None or self.tops.get(folder, (0, 0))[0] != box.uidvalidity:
             self.floors[folder] = box.uidnext - 1
             self.tops[folder] = box.uidvalidity, box.uidnext - 1
-        before = self._shown(folder)
+        before, in_vain = self._shown(folder), set(self.fetched_in_vain)
         life.search(folder)
         if is_full:
             self.full_at[folder] = box.generation, self.clock.passed
-        self._promise(folder, [mail for mail in before if mail in self._shown(folder)], is_full=is_full)
+        # What could not be fetched this once may be gone before it is asked for again.
+        came = [mail for mail in before if mail.received not in self.fetched_in_vain - in_vain]
+        self._promise(folder, [mail for mail in came if mail in self._shown(folder)], is_full=is_full)
 
     def _is_relist_due(self, folder: str) -> bool:
         known = self.full_at.get(folder)
@@ -490,7 +493,9 @@ class Shop(RuleBasedStateMachine):
         since = max(self.clock.true(), self.clock.now()) - self.config.watch.lookback
         for mail in shown:
             is_fresh = mail.uid > top
-            is_in_reach = is_full and (mail.uid > self.floors[folder] or mail.received >= since)
+            # One under another's UID is found by its date only: asking for each old mail's would be dear.
+            is_first = self.numbers.setdefault((folder, uidvalidity, mail.uid), mail.received) == mail.received
+            is_in_reach = is_full and ((mail.uid > self.floors[folder] and is_first) or mail.received >= since)
             if (is_fresh or is_in_reach) and mail.received in self.written:
                 self.promised.add(mail.received)
         self.tops[folder] = uidvalidity, max([top, *(mail.uid for mail in shown)])
