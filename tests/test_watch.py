@@ -649,7 +649,9 @@ def owed_requests(folder: Path) -> list[object]:
     return [outcome for (outcome,) in rows(folder, owed)]
 
 
-def test_a_channel_that_refuses_for_good_is_tried_once_in_five_minutes_in_order(server: ScriptedImap, tmp_path: Path) -> None:
+def test_a_channel_that_refuses_for_good_is_tried_once_in_five_minutes_in_order(
+    server: ScriptedImap, tmp_path: Path
+) -> None:
     """A wrong token refuses every alert: one attempt in five minutes, later in an hour, not one for each alert. Planted
     fault: a permanent refusal holds its own row only: red."""
     made = configured(tmp_path)
