@@ -6,16 +6,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test unit endurance lint table lock clean
+.PHONY: demo test unit growth endurance lint table lock clean
 
 demo: $(VENV)/run.done
 	$(BIN)/mailwatch demo
 
 test: $(VENV)/test.done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not growth"
 
 unit: $(VENV)/test.done
-	$(BIN)/python -m pytest -m "not server and not long"
+	$(BIN)/python -m pytest -m "not server and not long and not growth"
+
+growth: $(VENV)/test.done
+	$(BIN)/python -m pytest -m growth
 
 # Their short forms, a few minutes; what each needs and its long form: tests/endurance/README.md.
 EXPERIMENTS ?= kills failpoints power damaged soak backlog
