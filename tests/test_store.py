@@ -376,13 +376,17 @@ def test_a_failure_of_the_channel_keeps_the_order_and_says_until_when_the_channe
         assert told(due(store, NOON + timedelta(seconds=seconds))).order_id == ONE
 
 
-def test_a_channel_that_is_dead_for_good_waits_an_hour_with_all_that_it_is_owed(store: Store) -> None:
-    """A wrong token: the next alert would be refused as well. Seen red with PERMANENT delayed as PASSING is."""
+def test_a_channel_that_is_dead_for_good_waits_with_all_that_it_is_owed(store: Store) -> None:
+    """A wrong token: the next alert would be refused as well. Five minutes in its first hour, then an hour. Seen red
+    with PERMANENT delayed as PASSING is."""
     for order in (ONE, TWO):
         record(store, notice(order))
     store.outbox.begin_attempt(due(store), NOON)
-    assert store.outbox.postpone(due(store), Outcome(Result.PERMANENT), NOON) == HOUR
-    assert store.outbox.fares.of("slack", NOON).not_before == NOON + timedelta(hours=1)
+    assert store.outbox.postpone(due(store), Outcome(Result.PERMANENT), NOON) == 300.0
+    assert store.outbox.fares.of("slack", NOON).not_before == NOON + timedelta(minutes=5)
+    later = NOON + timedelta(hours=1)
+    assert store.outbox.postpone(due(store, later), Outcome(Result.PERMANENT), later) == HOUR
+    assert store.outbox.fares.of("slack", later).not_before == later + timedelta(hours=1)
 
 
 def test_what_is_refused_by_itself_waits_alone_and_comes_again_after_an_hour(store: Store) -> None:
@@ -423,12 +427,12 @@ def test_a_retry_after_is_the_least_delay(store: Store) -> None:
     assert store.outbox.fares.of("slack", NOON).not_before == NOON + timedelta(seconds=777)
 
 
-def test_a_retry_after_of_a_refused_alert_is_the_least_delay_of_that_alert(store: Store) -> None:
+def test_a_retry_after_of_a_refused_alert_makes_it_wait_no_longer_than_an_hour(store: Store) -> None:
     record(store, notice())
     store.outbox.begin_attempt(due(store), NOON)
     store.outbox.postpone(due(store), Outcome(Result.REFUSED, "HTTP 400", 7200.0), NOON)
-    assert store.outbox.due("slack", NOON + timedelta(minutes=119)) is None
-    assert due(store, NOON + timedelta(minutes=121))
+    assert store.outbox.due("slack", NOON + timedelta(minutes=59)) is None
+    assert due(store, NOON + timedelta(minutes=61))
 
 
 def test_news_of_cancelling_that_no_channel_takes_uses_up_no_single_alert(store: Store) -> None:
