@@ -212,9 +212,11 @@ class Oversight:
         return not self._is_grace and _is_asleep(fares, now)
 
     def _is_slow(self, fares: ChannelState, now: datetime) -> bool:
-        """Whether the channel accepts too slowly: an alert waits for 5 minutes, and what waited when it came back, or
-        when the watching began, had as long to go."""
-        if fares.oldest_waiting is None or not _is_behind(fares, now) or self._is_grace:
+        """Whether the channel accepts too slowly: it accepted something lately, and an alert waits for 5 minutes. What
+        waited when the channel came back, or when the watching began, had as long to go."""
+        if fares.oldest_waiting is None or fares.last_success is None or self._is_grace:
+            return False
+        if not _is_behind(fares, now) or now - fares.last_success >= health.SLOW_AFTER:
             return False
         behind = self._clock.monotonic() - self._not_behind[fares.name]
         return behind >= health.SLOW_AFTER.total_seconds() and now - fares.oldest_waiting >= health.SLOW_AFTER
