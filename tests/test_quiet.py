@@ -149,14 +149,15 @@ def test_the_short_line_says_it_too(language: Language) -> None:
 
 @pytest.mark.server
 def test_only_mail_of_amazons_counts_by_its_arrival(tmp_path: Path) -> None:
-    """Of any kind; what is forged, or somebody else's, does not. Planted fault: each candidate counts: red."""
+    """Of any kind; what is forged, or somebody else's, does not. Planted fault: each candidate that is not forged
+    counts: red."""
     with ScriptedImap() as server:
         now = datetime.now(UTC)
         for days_ago, mail in (
             (5, mails.by_notification(mails.order_id(1))),
             (4, mails.mail("Amazon <no-reply@amazon.co.jp>", "出品の概要", "今週の概要です")),
             (3, mails.mail("Amazon <no-reply@amazon.co.jp.example>", "キャンセル", mails.order_id(2))),
-            (2, mails.mail("Somebody <a@example.jp>", "Amazon", mails.order_id(3))),
+            (2, mails.mail("postmaster <postmaster@example.jp>", "Fwd: seller-notification@amazon.co.jp", "x")),
         ):
             server.deliver(mail, when=now - days_ago * DAY)
         made, told = watched(tmp_path), Told()
