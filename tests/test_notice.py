@@ -752,7 +752,7 @@ NOTICES = "出品者向け通知 <donotreply@amazon.com>"
 def test_the_marketplace_is_told_by_header_link_sender_or_account(
     sender: str, header: str, body: str, default: str | None, expected: tuple[str | None, Basis]
 ) -> None:
-    """In this order. Seen red with From's domain first: a Japanese notice from donotreply@amazon.com became US."""
+    """In this order. Guards against From's domain first: a Japanese notice from donotreply@amazon.com became US."""
     raw = mail(sender, f"注文番号のキャンセルリクエスト: {ID}", body, authentication=header)
     (found,) = notice.read(message.parse(raw), GMAIL, template.shipped(), marketplace=default)
     assert (found.marketplace, found.marketplace_basis) == expected
@@ -784,7 +784,7 @@ OWN_ASKED = "購入者様のご注文キャンセルのリクエストを承り�
 @pytest.mark.parametrize("sender", [NOTICES, AMAZON, SHOPPER, "x <news@amazon.it>"])
 @pytest.mark.parametrize("subject", [f"Richiesta: {ID}", f"注文確定 {ID}", f"注文がキャンセルされました {ID}"])
 def test_amazons_type_header_says_that_it_is_a_request_whatever_the_words(sender: str, subject: str) -> None:
-    """Seen red with the words asked first: 注文確定 ignored it."""
+    """Guards against the words asked first: 注文確定 ignored it."""
     found = typed("BRC_SELLER_NOTIFICATION", sender, subject)
     assert (found.kind, found.route, found.order_id) == (Kind.REQUEST, Route.NOTIFICATION, ID)
 
@@ -870,7 +870,7 @@ RULES_OF_COPIES = [
 @pytest.mark.parametrize(("begin", "end"), RULES_OF_COPIES)
 @pytest.mark.parametrize("shape", ["lines", "one line", "html"])
 def test_the_sellers_own_words_in_a_copy_are_never_amazons(shape: str, begin: str, end: str, words: str) -> None:
-    """Without the type header. Seen red with the whole text taken for Amazon's: cancelled, or an official request."""
+    """Without the type header. Guards against the whole text taken for Amazon's: cancelled, or an official request."""
     joint = " " if shape == "one line" else "\n"
     text = f"{COPY}{begin}{joint}{words}{joint}{end}\n\nAmazon.co.jp"
     body = f"<p>{text}</p>" if shape == "html" else text
@@ -929,7 +929,7 @@ PASSED = "Authentication-Results: mx.google.com; dmarc=pass header.from=shop.exa
 
 @pytest.mark.parametrize("authentication", ["", PASSED, PASSED.replace("pass", "fail")])
 def test_amazons_mail_by_a_list_is_read_as_amazons_and_never_verified(authentication: str) -> None:
-    """Seen red with From alone: a look-alike that hides another address, never told."""
+    """Guards against From alone: a look-alike that hides another address, never told."""
     (found,) = read(LISTED, f"注文番号のキャンセルリクエスト: {ID}", NOTIFIED, authentication=authentication + MARKED)
     assert (found.kind, found.trust, found.is_rewritten) == (Kind.REQUEST, Trust.UNVERIFIED, True)
     assert (found.marketplace, found.sender_domain) == ("JP", "shop.example")

@@ -112,7 +112,7 @@ def test_an_unverified_notice_joins_what_is_known_from_verified_mail(kind: Kind,
 @pytest.mark.parametrize("gap", [timedelta(), MINUTE, -MINUTE, HOUR, 30 * DAY])
 @pytest.mark.parametrize("kind", [Kind.REQUEST, Kind.WISH])
 def test_a_verified_notice_tells_again_of_what_is_known_only_from_unverified_mail(kind: Kind, gap: timedelta) -> None:
-    """However soon it comes: a spoof must not silence the truth. Seen red with a join within 15 minutes."""
+    """However soon it comes: a spoof must not silence the truth. Guards against a join within 15 minutes."""
     spoof = known(seen(kind=kind, trust=Trust.UNVERIFIED))
     assert decide(notice(kind), AFTER + gap, spoof, RULES) == Decision(Action.REOPEN, "verified now")
 

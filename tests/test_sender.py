@@ -295,7 +295,7 @@ def test_a_proved_forwarder_needs_no_mark() -> None:
 
 @pytest.mark.parametrize("name", [name for name in TRUE_SENDER_FIELDS if name != "list-id"])
 def test_a_rewritten_mail_is_fetched(name: str) -> None:
-    """By what is asked for first. Seen red with From and Subject alone."""
+    """By what is asked for first. Guards against From and Subject alone."""
     assert sender.may_be_amazon("x", "orders@shop.example", (Field(name, GENUINE.encode()),))
 
 

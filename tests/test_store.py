@@ -473,7 +473,7 @@ def test_a_channel_that_takes_no_wishes_is_told_of_the_request_that_follows_one_
 def test_a_later_mail_that_knows_better_corrects_the_marketplace_and_nothing_is_told_again(
     store: Store, code: str | None, basis: Basis, trust: Trust, expected: str
 ) -> None:
-    """Seen red with trust not asked, and with `>=` for `>` between the bases."""
+    """Guards against trust not asked, and with `>=` for `>` between the bases."""
     record(store, replace(notice(), marketplace_basis=Basis.SENDER))
     later = replace(notice(trust=trust), marketplace=code, marketplace_basis=basis)
     assert record(store, later, at=NOON + timedelta(minutes=5)) == [Action.JOIN]
@@ -492,7 +492,7 @@ def test_a_better_trusted_mail_corrects_a_marketplace_whatever_its_basis_but_the
 
 
 def test_rewritten_mail_has_an_hourly_limit_of_its_own(store: Store) -> None:
-    """Seen red with one limit for both: look-alikes used it up."""
+    """Guards against one limit for both: look-alikes used it up."""
     for number in range(25):
         record(store, notice(mails.order_id(number), trust=Trust.UNVERIFIED))
     for number in range(30, 55):
@@ -506,7 +506,7 @@ def undelivered(order: str = ONE) -> Notice:
 
 
 def test_an_open_wish_shows_that_the_sellers_reply_was_not_delivered(store: Store) -> None:
-    """Seen red with the note kept for a request that is done too."""
+    """Guards against the note kept for a request that is done too."""
     record(store, notice(kind=Kind.WISH))
     assert record(store, undelivered()) == [Action.QUIET]
     assert [each.is_reply_undelivered for each in store.requests()] == [True]
@@ -525,7 +525,7 @@ def test_an_undelivered_reply_of_no_open_wish_is_nobodys_matter(store: Store) ->
 
 
 def test_unknown_types_are_counted_the_first_twenty_by_name(store: Store) -> None:
-    """Seen red without the limit: anybody can send mail, and each value would be kept."""
+    """Guards against no limit: anybody can send mail, and each value would be kept."""
     for number in [*range(25), 0, 0]:
         record(store, Notice(Kind.IGNORED, Trust.UNVERIFIED, unknown_type=f"TYPE_{number:02}"))
     counted = dict(store.reports.unknown_types())

@@ -384,7 +384,7 @@ def test_a_header_alone_gives_the_form_whatever_class_of_address() -> None:
 
 
 def test_a_field_with_two_values_gives_no_header() -> None:
-    """Seen red with the first value taken."""
+    """Guards against the first value taken."""
     fields = [Field("x-space-notification-type", value) for value in (b"BRC_SELLER_NOTIFICATION", b"REFUND_ISSUED")]
     assert template.fields_of(fields) == frozenset()
     assert template.type_of(template.fields_of(fields[:1] * 2)) == "BRC_SELLER_NOTIFICATION"
