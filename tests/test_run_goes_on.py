@@ -255,7 +255,7 @@ def replace_by_an_old_copy(state: Path, backup: Path) -> None:
 
 def restore(state: Path, backup: Path) -> None:
     """Restored from the archive, as docs/operate.md does it, without a stop before."""
-    subprocess.run(["tar", "xzf", str(backup / "backup.tar.gz"), "-C", str(state.parent)], check=True)
+    subprocess.run(["tar", "xzf", str(backup.parent / "state.tar.gz"), "-C", str(state.parent)], check=True)
 
 
 def replace_by_garbage(state: Path, _: Path) -> None:
@@ -291,12 +291,13 @@ def test_a_store_that_goes_away_is_noticed_told_and_nothing_is_told_twice_unmark
     Planted faults, each red: no look at device and inode; a worker opens what it finds (an old request told as new);
     an alert that a channel without digests is owed is not marked; `run` reads the configuration anew for it.
     """
-    state, backup = tmp_path / "state", tmp_path / "backup"
-    backup.mkdir()
+    state, backup = tmp_path / "state", tmp_path / "backup" / "state"
+    backup.mkdir(parents=True)
     with running(tmp_path, server, recorder) as process:
         tell(server, recorder, tmp_path, ONE)
         shutil.copy2(state / FILE_NAME, backup / FILE_NAME)
-        subprocess.run(["tar", "czf", str(backup / "backup.tar.gz"), "-C", str(tmp_path), "state"], check=True)
+        # Of the copy: tar ends with 1 when a folder changes under it, and here somebody writes.
+        subprocess.run(["tar", "czf", str(backup.parent / "state.tar.gz"), "-C", str(backup.parent), "state"], check=True)
         tell(server, recorder, tmp_path, TWO)
         if is_config_broken:
             (tmp_path / "config.toml").write_text("nonsense")
