@@ -11,8 +11,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 demo: $(VENV)/run.done
 	$(BIN)/mailwatch demo
 
+# Most tests wait for a server: some run at once, also on one core. `make test AT_ONCE=0` runs one after the other.
+AT_ONCE ?= 4
 test: $(VENV)/test.done
-	$(BIN)/python -m pytest -m "not growth"
+	$(BIN)/python -m pytest -m "not growth" -n $(AT_ONCE) --dist worksteal
 
 unit: $(VENV)/test.done
 	$(BIN)/python -m pytest -m "not server and not long and not growth"

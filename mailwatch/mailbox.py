@@ -675,10 +675,13 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
         self.connection.untagged_responses.pop("CAPABILITY", None)
         self.capabilities()
 
-    def examine(self, folder: str, seconds: float = COMMAND_SECONDS) -> Mailbox:
-        """EXAMINE, never SELECT. Raises `FolderMissing`, or `Unreachable` where a refusal may pass."""
+    def examine(self, folder: str, seconds: float | None = None) -> Mailbox:
+        """Send EXAMINE, never SELECT, and wait at most `seconds` (None: `COMMAND_SECONDS`) for its answer.
+
+        Raises `FolderMissing`, or `Unreachable` where a refusal may pass.
+        """
         with server_fault.surprises_lose(self._secrets):
-            self.connection.allow(seconds)
+            self.connection.allow(COMMAND_SECONDS if seconds is None else seconds)
             self.connection.exists = 0
             try:
                 return Mailbox(self, folder, self.select_folder(folder, readonly=True))

@@ -297,7 +297,8 @@ def test_a_store_that_goes_away_is_noticed_told_and_nothing_is_told_twice_unmark
         tell(server, recorder, tmp_path, ONE)
         shutil.copy2(state / FILE_NAME, backup / FILE_NAME)
         # Of the copy: tar ends with 1 when a folder changes under it, and here somebody writes.
-        subprocess.run(["tar", "czf", str(backup.parent / "state.tar.gz"), "-C", str(backup.parent), "state"], check=True)
+        archive = backup.parent / "state.tar.gz"
+        subprocess.run(["tar", "czf", str(archive), "-C", str(backup.parent), "state"], check=True)
         tell(server, recorder, tmp_path, TWO)
         if is_config_broken:
             (tmp_path / "config.toml").write_text("nonsense")
