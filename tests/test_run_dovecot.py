@@ -302,7 +302,7 @@ EXPENSIVE = {
 def test_a_mail_made_to_be_expensive_holds_up_neither_the_other_account_nor_what_follows_it(
     tmp_path: Path, name: str
 ) -> None:
-    """Within 10 s, for the machine is shared; printed is what it took.
+    """The bar is 5 s on a quiet machine; this allows 10 s, because other tests run beside it. It prints what it took.
 
     Seen red for the 27 blocks and the long line: no alert of the other account in time, and SIGTERM not obeyed.
     """
