@@ -83,6 +83,8 @@ _ROWS = (
 _UNVERIFIED_ROWS = tuple(DigestRow(Kind.REQUEST, f"503-100000{n}-200000{n}", _AT) for n in (1, 2, 3))
 _REFUSED = Fault("fault.refused", {"channel": "line", "why": Fault("channel.refused")})
 _DEAD = Fault("fault.channel", {"channel": "line", "why": Fault("channel.credentials")})
+_SLOW = Fault("fault.slow", {"channel": "line", "minutes": "5"})
+_QUIET = Fault("morning.quiet", {"account": "shop", "days": "4"})
 
 CASES: tuple[tuple[str, Told], ...] = (
     ("依頼(確認済み) / A verified request", _REQUEST),
@@ -100,6 +102,7 @@ CASES: tuple[tuple[str, Told], ...] = (
     ("監視の不調、毎朝 / … lasts", FaultNews(_LOGIN, Stage.LASTS, _AT)),
     ("監視の不調、終わり / … is over", FaultNews(_LOGIN, Stage.OVER, _AT)),
     ("監視の不調、通知先 / A dead channel, told on the others", FaultNews(_DEAD, Stage.BEGAN, _AT)),
+    ("監視の不調、遅い通知先 / A channel that accepts too slowly", FaultNews(_SLOW, Stage.BEGAN, _AT)),
     ("監視の不調、拒否された知らせ / An alert that a channel refused", FaultNews(_REFUSED, Stage.BEGAN, _AT)),
     ("監視の不調、作り直した記録 / A rebuilt store", FaultNews(_REBUILT, Stage.ONCE, _AT)),
     ("まとめ、初めての見張り / The digest of a first start", Digest("first_start", 3, _ROWS, _AT)),
@@ -110,6 +113,14 @@ CASES: tuple[tuple[str, Told], ...] = (
     (
         "毎朝の一行、不調のとき / … when not all is well",
         MorningLine(_AT, mails=0, known=0, open=1, missed=0, forged=0, troubles=(_LOGIN,)),
+    ),
+    (
+        "毎朝の一行、Amazonのメールが来ないとき / … when Amazon has gone quiet",
+        MorningLine(_AT, mails=41, known=0, open=0, missed=0, forged=0, quiet=(_QUIET,)),
+    ),
+    (
+        "毎朝の一行、返信が届かなかったとき / … when your reply was not delivered",
+        MorningLine(_AT, mails=41, known=0, open=1, missed=0, forged=0, undelivered=("503-1234567-7654321",)),
     ),
     ("テスト(check --send) / The test alert", TestAlert(_AT)),
 )
