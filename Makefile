@@ -17,7 +17,7 @@ test: $(VENV)/test.done
 	$(BIN)/python -m pytest -m "not growth" -n $(AT_ONCE) --dist worksteal
 
 unit: $(VENV)/test.done
-	$(BIN)/python -m pytest -m "not server and not long and not growth"
+	$(BIN)/python -m pytest -m "not server and not long and not growth" -n 2
 
 growth: $(VENV)/test.done
 	$(BIN)/python -m pytest -m growth
