@@ -1,7 +1,8 @@
 """A raw header value in, its text out: RFC 2047 with the faults that mail programs and gateways make.
 
-Read anyway: blanks in the head of a word (postalsys/postal-mime#68), a raw `?` inside Q, a cut end, a word folded in
-its middle, B content under Q and the other way round, a word that was encoded twice.
+Read anyway: blanks in the head of a word (postalsys/postal-mime#68), the encoding written out (`?base64?`), a raw `?`
+inside Q, a cut end, a word folded in its middle, B content under Q and the other way round, a word that was encoded
+twice.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from mailwatch.charset import decode
 
 _HEAD = re.compile(
     rb"=(?:3D)?[ ]?\?[ \t\"']{0,3}([0-9A-Za-z._:+-]{0,40})(?:\*[^?]{0,20})?[ \t\n\"';]{0,3}"
-    rb"\?[ \t\n]{0,3}([bBqQ]?)[ \t]{0,3}\?(?:\?(?!=))?"
+    rb"\?[ \t\n]{0,3}((?:b(?:ase[-_ ]?64)?|q(?:uoted[-_ ]?printable)?|qp)?)[ \t]{0,3}\?(?:\?(?!=))?",
+    re.IGNORECASE,
 )
 # The end of a Q word is not followed by an escape's digits: `?=E6=B3` is a raw `?` and an escape.
 _END_OF_Q = re.compile(rb"\?=(?![0-9A-Fa-f]{2}=)")
@@ -69,7 +71,7 @@ def _words(raw: bytes) -> Iterator[tuple[int, int, str, bytes]]:
 
 def _content(raw: bytes, head: re.Match[bytes], limit: int) -> tuple[bytes, int]:
     """The content of the word and where the word ends: before the next one, if nothing ends it earlier."""
-    is_q = head[2] in {b"q", b"Q"}
+    is_q = head[2][:1] in {b"q", b"Q"}
     end = (_END_OF_Q if is_q else _END_OF_B).search(raw, head.end(), limit)
     if end is not None:
         return raw[head.end() : end.start()], end.end()
@@ -78,10 +80,10 @@ def _content(raw: bytes, head: re.Match[bytes], limit: int) -> tuple[bytes, int]
     return raw[head.end() : ends].removesuffix(b"?"), ends
 
 
-def _word_bytes(letter: bytes, content: bytes) -> bytes:
-    """Decode by what the content is where the letter is plainly wrong."""
+def _word_bytes(encoding: bytes, content: bytes) -> bytes:
+    """Decode by what the content is where the encoding is plainly wrong."""
     content = _FOLD.sub(b"", content)
-    is_q = letter in {b"q", b"Q"}
+    is_q = encoding[:1] in {b"q", b"Q"}
     if _ESCAPES.search(content) or (is_q and not transfer.is_base64(content)):
         return quopri.decodestring(content.strip(b" ").replace(b"_", b"=20"), header=True)
     return transfer.from_base64(content).data

@@ -18,6 +18,10 @@ from mailwatch import charset
 _BASE64_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 _NOT_BASE64 = bytes(byte for byte in range(256) if byte not in _BASE64_BYTES)
 _PIECE = re.compile(rb"([0-9A-Za-z+/]+)(=*)")
+_USUAL = bytes.maketrans(b"-_", b"+/")
+_UUENCODED = re.compile(
+    rb"^begin [0-7]{3} [^\r\n]{1,200}\r?\n(?:[!-`][ -`]{0,90}\r?\n)+(?:end\b[^\r\n]*)?", re.MULTILINE
+)
 # Two escapes in a row, or one at the end of a line that goes on: no base64 has that, for its `=` ends a piece.
 _QUOTED_LINE = re.compile(rb"=[0-9A-Fa-f]{2}=(?:[0-9A-Fa-f]{2}|\s|$)")
 # Three characters beyond ASCII in a row, or the beginning of a JIS run, which ASCII text never shows like this.
@@ -29,6 +33,7 @@ _SOFT_BREAK = re.compile(rb"[^\r\n]=\r?\n")
 # Control and private-use characters.
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f\ue000-\uf8ff]")
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
+_KANA_RUN = re.compile(_KANA.pattern + "{3}")
 # Below 16 characters an ordinary word is base64 too; a word never decodes to readable text above that.
 _SHORTEST = 16
 # Below this length only UTF-8 and JIS prove that text came out: any bytes are some text in the other charsets.
@@ -38,10 +43,18 @@ _LINES_IN_A_ROW = 3
 _LEFT_WORD = re.compile(
     r"=[ ]?\?[ ]?[0-9A-Za-z._:+-]{1,40}(?:\*[^?\s]{0,20})?[ ]?\?[ ]?[bBqQ][ ]?\?"
     r"|(?:utf-?8|iso-[0-9]{4}-[0-9a-z]{1,3}|shift_jis|euc-jp|windows-[0-9a-z]{3,4})[\"'; ]{0,3}\?[ ]?[bq]?[ ]?\?"
+    r"|=\?(?:utf-?8|iso-[0-9]{4}-[0-9a-z]{1,3}|shift_jis|euc-jp|windows-[0-9a-z]{3,4})\?[0-9a-z+/=_-]{8,4000}\?="
     r"|''(?:%[0-9a-f]{2}){3}",
     re.IGNORECASE,
 )
 _LEFT_RUN = re.compile(r"(?:=[0-9A-Fa-f]{2}){3}")
+# UTF-8 that was taken for Latin and encoded again: `ã‚­ãƒ£ãƒ³`.
+_LEFT_MOJIBAKE = re.compile("(?:\u00e3[\u0080-\u00bf\ufffd\u0152-\u017e\u0192\u02c6\u02dc\u2013-\u20ac\u2122]{2}){3}")
+_LEFT_REFERENCES = re.compile(r"(?:&#(?:1[23][0-9]{3}|x30[4-9A-Fa-f][0-9A-Fa-f]);){3}")
+# ISO-2022-JP whose escapes lost their first byte, and UTF-7: only where they hold kana.
+_LEFT_JIS = re.compile(r"\$[@B]([!-~]{6,400}?)\([BJ]")
+_JIS_KANA = re.compile(r"(?:..)*?(?:[$%][!-v]){3}", re.DOTALL)
+_LEFT_UTF7 = re.compile(r"\+([0-9A-Za-z+/]{8,4000})")
 _LEFT_LINE = re.compile(r"[ \t>]{0,20}[0-9A-Za-z+/]{60,4000}={0,2}[ \t]{0,20}")
 
 
@@ -61,6 +74,8 @@ def decode(body: bytes, declared: str, charset_name: str | None = None) -> Body:
     name = re.sub(r"[^a-z0-9]", "", declared.casefold())
     if "uue" in name:
         return Body(_from_uuencode(body))
+    body = _UUENCODED.sub(_uuencoded_text, body)
+    body = _usual_alphabet(body, charset_name)
     if "base64" in name or name == "b64":
         found = _from_base64_lines(body, charset_name, is_declared=True)
     elif is_base64(body, charset_name):
@@ -106,8 +121,16 @@ def from_base64(content: bytes) -> Body:
 
 
 def still_encoded(text: str) -> bool:
-    """Whether text that was decoded still shows an encoding: encoded words, lines of base64, runs of escapes."""
-    if _LEFT_WORD.search(text) or _LEFT_RUN.search(text):
+    """Whether text that was decoded still shows an encoding.
+
+    Encoded words, lines of base64, runs of escapes or of character references; UTF-7, JIS without its escapes, and
+    UTF-8 that was encoded twice.
+    """
+    if any(left.search(text) for left in (_LEFT_WORD, _LEFT_RUN, _LEFT_MOJIBAKE, _LEFT_REFERENCES)):
+        return True
+    if any(_JIS_KANA.match(found[1]) for found in _LEFT_JIS.finditer(text)):
+        return True
+    if any(_KANA_RUN.search(_utf7(found[1])) for found in _LEFT_UTF7.finditer(text)):
         return True
     in_a_row = 0
     for line in text.splitlines():
@@ -115,6 +138,11 @@ def still_encoded(text: str) -> bool:
         if in_a_row == _LINES_IN_A_ROW:
             return True
     return False
+
+
+def _utf7(content: str) -> str:
+    """The characters of a run of UTF-7 between `+` and `-` (RFC 2152)."""
+    return from_base64(content.encode("ascii")).data.decode("utf-16-be", "replace")
 
 
 def _from_base64_lines(body: bytes, charset_name: str | None, *, is_declared: bool) -> Body:
@@ -193,6 +221,20 @@ def _is_utf8_or_jis(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _usual_alphabet(body: bytes, charset_name: str | None) -> bytes:
+    """The body, or what it is in the usual letters where the whole of it is base64 in those of RFC 4648 section 5."""
+    if b"-" not in body and b"_" not in body:
+        return body
+    usual = body.translate(_USUAL)
+    return usual if is_base64(usual, charset_name) else body
+
+
+def _uuencoded_text(found: re.Match[bytes]) -> bytes:
+    """Uuencoded text that nothing declares; what is no text stays as it is."""
+    data = _from_uuencode(found[0])
+    return data + b"\n" if _is_utf8_or_jis(data) else found[0]
 
 
 def _from_uuencode(body: bytes) -> bytes:

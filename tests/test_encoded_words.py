@@ -41,6 +41,10 @@ Q = "".join(f"={byte:02X}" for byte in TEXT.encode())
         f"=?unknown-8bit?B?{B}?=",
         f"=?utf-8?B?{base64.b64encode(f'=?utf-8?B?{B}?='.encode()).decode()}?=",
         f"=?utf-8?B?{B[:16]}\n =?utf-8?B?{B[16:]}?=",
+        f"=?utf-8?base64?{B}?=",
+        f"=?utf-8?BASE-64?{B}?=",
+        f"=?utf-8?Quoted-Printable?{Q}?=",
+        f"=?utf-8?qp?{Q}?=",
     ],
 )
 def test_a_word_with_a_small_fault_is_read(raw: str) -> None:
@@ -65,7 +69,9 @@ def test_what_stands_in_and_round_a_word_is_kept(raw: str, expected: str) -> Non
     assert encoded_words.text_of(raw.encode()) == expected
 
 
-@pytest.mark.parametrize("raw", [f"?utf-8?B?{B}?=", f"=utf-8?B?{B}?=", f"utf-8''{Q.replace('=', '%')}"])
+@pytest.mark.parametrize(
+    "raw", [f"?utf-8?B?{B}?=", f"=utf-8?B?{B}?=", f"=?utf-8?{B}?=", f"utf-8''{Q.replace('=', '%')}"]
+)
 def test_a_word_that_is_not_read_is_seen_to_be_encoded_still(raw: str) -> None:
     assert transfer.still_encoded(encoded_words.text_of(raw.encode()))
 

@@ -115,6 +115,16 @@ def test_what_was_encoded_twice_is_decoded_twice() -> None:
 def test_uuencoded_text_is_decoded() -> None:
     lines = b"".join(binascii.b2a_uu(TEXT.encode()[at : at + 45]) for at in range(0, len(TEXT.encode()), 45))
     assert read(b"begin 644 x\n" + lines + b"`\nend\n", "x-uuencode") == TEXT
+    undeclared = read(b"note\nbegin 644 x\n" + lines + b"`\nend\nbye\n", "7bit")
+    assert (undeclared[:5], undeclared[-4:]) == ("note\n", "bye\n")
+    assert TEXT in undeclared, "seen red with the declaration alone deciding"
+
+
+def test_base64_in_the_letters_of_links_is_decoded() -> None:
+    """RFC 4648 section 5. Seen red without `_usual_alphabet`: no order ID, and no doubt either."""
+    body = encoded(TEXT * 3, "base64").replace(b"+", b"-").replace(b"/", b"_")
+    assert b"-" in body or b"_" in body
+    assert read(body, "base64") == read(body, "7bit") == TEXT * 3
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
@@ -131,6 +141,11 @@ def test_base64_that_ends_in_the_middle_says_so(lost: int) -> None:
         "utf-8''%E3%82%AD%E3%83%A3",
         "x\n" + "A" * 60 + "\n" + "B" * 76 + "\n" + "C" * 64 + "=\nx",
         "=E3=82=AD",
+        "注文&#12461;&#12515;&#x30F3;&#12475;",
+        "購入者".encode().decode("latin-1") + "キャンセル".encode().decode("latin-1"),
+        "キャンセル".encode().decode("cp1252", "replace"),
+        "注文のキャンセル".encode("utf-7").decode(),
+        "注文のキャンセル".encode("iso-2022-jp").decode().replace("\x1b", ""),
     ],
 )
 def test_what_is_left_encoded_is_seen(text: str) -> None:
@@ -146,6 +161,10 @@ def test_what_is_left_encoded_is_seen(text: str) -> None:
         "https://shop.example/" + "A" * 200,
         "A" * 76 + "\n" + "B" * 76 + "\nplain",
         "What? Or? q?",
+        "+81-3-1234-5678 +MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA",
+        "US$Board (Basic) costs $BIG (B)",
+        "&#12461; Solução ção à São João &#169;&#8364;&#8482;",
+        "begin 644 times (end)",
     ],
 )
 def test_ordinary_text_is_not_taken_for_encoded(text: str) -> None:
