@@ -14,6 +14,8 @@ from typing import NamedTuple
 _JIS = "iso-2022-jp"
 _SJIS = "cp932"
 _EUC = "euc_jp"
+_GB = "gb18030"
+_UTF16 = "utf-16"
 
 # The IANA and vendor names seen in Japanese mail, folded by _codec_name; the value is how *we* decode it.
 _CODECS = {
@@ -27,6 +29,9 @@ _CODECS = {
     "cp51932": _EUC,
     "iso-8859-1": "cp1252", "latin1": "cp1252", "latin-1": "cp1252", "windows-1252": "cp1252", "cp1252": "cp1252",
     "iso-8859-15": "iso8859-15", "latin-9": "iso8859-15",
+    "gb2312": _GB, "gbk": _GB, "cp936": _GB, "gb18030": _GB, "x-gbk": _GB, "big5": "cp950", "big5-hkscs": "big5hkscs",
+    "cp950": "cp950", "euc-kr": "cp949", "ks-c-5601-1987": "cp949", "cp949": "cp949",
+    "utf-16": _UTF16, "utf-16le": "utf-16-le", "utf-16be": "utf-16-be", "unicode": _UTF16,
     "iso-8859-2": "iso8859-2", "windows-1250": "cp1250", "iso-8859-9": "cp1254", "windows-1254": "cp1254",
 }  # fmt: skip
 
@@ -36,6 +41,8 @@ _HAS_ESCAPE = re.compile(rb"\x1b(?:\$[@B]|\$\(D|\([BJI])")
 # Of runs of bytes that ISO-2022-JP has no place for; a mail has them by the line, a hostile one by the byte.
 _MOST_GUESSES = 2000
 _NOT_SJIS = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
+# Those that read nearly any even number of bytes: where the bytes are UTF-8, they are no such text.
+_BELIEVED_LAST = {_GB, "cp950", "big5hkscs", "cp949", _UTF16, "utf-16-le", "utf-16-be"}
 _LATIN = {"cp1252", "iso8859-15", "iso8859-2", "cp1250", "cp1254"}
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 _HALF_KANA = re.compile("[\uff61-\uff9f]")
@@ -60,6 +67,8 @@ def decode(data: bytes, declared: str | None = None) -> Decoded:
         return _decode_jis(data)
     if codec in _LATIN and (japanese := _japanese_under_latin(data)) is not None:
         return Decoded(japanese, clean=True)
+    if codec in _BELIEVED_LAST and b"\x00" not in data and (utf8 := _strictly(data, "utf-8")) is not None:
+        return Decoded(utf8, clean=True)
     if codec and (text := _strictly(data, codec)) is not None:
         return Decoded(text, clean=True)
     if codec and (nearly := _nearly(data, codec)) is not None:
@@ -102,7 +111,7 @@ def _whole_characters(data: bytes, codec: str) -> str | None:
 
 def _nearly(data: bytes, codec: str) -> str | None:
     """The declared charset with a few damaged characters (at most 2 % of those beyond ASCII): still the right one."""
-    if codec in {_JIS, _EUC, "ascii"}:
+    if codec in {_JIS, _EUC, "ascii"} | _BELIEVED_LAST:
         return None
     text = _NOT_SJIS.sub("\ufffd", data.decode(codec, "replace"))
     beyond = sum(character > "\x7f" for character in text)

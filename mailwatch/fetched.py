@@ -14,7 +14,7 @@ from typing import Any
 from imapclient.datetime_util import parse_to_datetime
 from imapclient.response_types import BodyData
 
-from mailwatch.message import NOT_PROSE
+from mailwatch import encoded_words, message
 
 _SAFE_PARAMETER = re.compile(r"^[0-9A-Za-z._:+-]{1,60}$")
 
@@ -150,12 +150,17 @@ def text_sections(structure: Any) -> Iterator[TextSection]:
 def attached_sections(structure: Any) -> Iterator[TextSection]:
     """The attached texts and mails of a BODYSTRUCTURE, likewise."""
     for section, part in _leaves(structure):
-        kind, subtype = _lower(part[0]), _lower(part[1])
-        if kind == "text" and _disposition(part) == "attachment" and subtype not in NOT_PROSE:
-            mime = _mime(part, "html" if subtype == "html" else "plain")
-            yield TextSection(section or "1", mime + b"\r\nContent-Disposition: attachment")
-        elif kind == "message" and subtype in {"rfc822", "global"}:
-            yield TextSection(section or "TEXT", _mime(part, "rfc822"))
+        main, is_attachment = _lower(part[0]), _disposition(part) == "attachment"
+        kind = message.kind_of_attachment(main, _lower(part[1]), _name(part), is_attachment=is_attachment)
+        if kind == "rfc822":
+            yield TextSection(section or ("TEXT" if main == "message" else "1"), _mime(part, kind))
+        elif kind:
+            yield TextSection(section or "1", _mime(part, kind) + b"\r\nContent-Disposition: attachment")
+
+
+def has_sealed(structure: Any) -> bool:
+    """Return whether a part of a BODYSTRUCTURE can only be opened by another mail program."""
+    return any(message.is_sealed(_lower(part[0]), _lower(part[1]), _name(part)) for _, part in _leaves(structure))
 
 
 def _leaves(structure: Any) -> Iterator[tuple[str, Any]]:
@@ -171,8 +176,7 @@ def _leaves(structure: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _mime(part: Any, subtype: str) -> bytes:
-    raw = part[2] if isinstance(part[2], tuple) else ()
-    parameters = {_lower(raw[i]): _lower(raw[i + 1]) for i in range(0, len(raw) - 1, 2)}
+    parameters = _parameters(part[2])
     line = f"Content-Type: {'message' if subtype == 'rfc822' else 'text'}/{subtype}"
     for name in ("charset", "format", "delsp"):
         if _SAFE_PARAMETER.match(parameters.get(name, "")):
@@ -183,10 +187,27 @@ def _mime(part: Any, subtype: str) -> bytes:
     return f"{line}\r\nContent-Transfer-Encoding: {encoding}".encode("ascii")
 
 
+def _parameters(raw: Any) -> dict[str, str]:
+    pairs = raw if isinstance(raw, tuple) else ()
+    return {_lower(pairs[i]): _lower(pairs[i + 1]) for i in range(0, len(pairs) - 1, 2)}
+
+
+def _disposition_of(part: Any) -> tuple[Any, ...]:
+    """It stands behind the MD5, which comes after the lines of a text and the parts of a mail (RFC 3501 7.4.2)."""
+    place = 9 if _lower(part[0]) == "text" else 11 if len(part) > 11 else 8
+    found = part[place] if len(part) > place else None
+    return found if isinstance(found, tuple) else ()
+
+
 def _disposition(part: Any) -> str:
-    """A text part's disposition stands ninth (RFC 3501: after lines and MD5)."""
-    found = part[9] if len(part) > 9 else None
-    return _lower(found[0]) if isinstance(found, tuple) and found else ""
+    return _lower(_disposition_of(part)[0]) if _disposition_of(part) else ""
+
+
+def _name(part: Any) -> str:
+    """The file name of a part, in lower case, or "". In the form of RFC 2231 or 2047 only its end counts."""
+    given = {**_parameters(part[2]), **_parameters(next(iter(_disposition_of(part)[1:]), None))}
+    raw = next((value for key, value in given.items() if key.partition("*")[0] in {"filename", "name"}), "")
+    return encoded_words.text_of(raw.encode())
 
 
 def _lower(value: object) -> str:

@@ -462,14 +462,15 @@ class Mailbox:
         found = self._text_parts(uid, structure, parts, header)
         if found is None:
             return None
-        read = message.assemble(header, found)
+        has_sealed = fetched.has_sealed(structure)
+        read = message.assemble(header, found, has_sealed=has_sealed)
         if not (attached and self.reads_attached(read)):
             return read
         bodies = self._bodies(uid, dict.fromkeys((part.section for part in attached), 0), with_mime=False)
         if bodies is None:
             return None
         moved = [TextPart(part.mime, fetched.body(bodies, part.section)) for part in attached]
-        return message.assemble(header, found, moved)
+        return message.assemble(header, found, moved, has_sealed=has_sealed)
 
     def _text_parts(
         self, uid: int, structure: Any, parts: Sequence[TextSection], header: bytes

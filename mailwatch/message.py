@@ -33,11 +33,13 @@ LIMIT_DEPTH = 50
 LIMIT_PARTS = 200
 # Of the text that a gateway has moved into attachments.
 LIMIT_ATTACHED = 10
+LIMIT_ENCLOSED = 5
 # Quoted-printable is three times as long as what it holds.
 _LIMIT_ENCODED = 3 * html_text.LIMIT
 LIMIT_PART_FIELD = 2000
 
 STILL_ENCODED = "some text is still encoded"
+_SEALED_PART = "a part can only be opened by another mail program"
 
 # A mail can make mail-parser log its headers, which hold buyers' data.
 logging.getLogger("mailparser").setLevel(logging.CRITICAL)
@@ -74,6 +76,11 @@ _PARSER_FAULTS = (MessageError, MailParserError, ValueError, LookupError, TypeEr
 _SINGLE = ("from", "subject", "message-id", "date", "content-type")
 # Text that is a table, a program or a card, and no mail's own.
 NOT_PROSE = frozenset({"csv", "tab-separated-values", "calendar", "vcard", "x-vcard", "directory", "css", "javascript"})
+_KIND_BY_NAME = {"eml": "rfc822", "htm": "html", "html": "html", "txt": "plain"}
+_SEALED = frozenset(
+    f"application/{name}"
+    for name in ("ms-tnef", "vnd.ms-tnef", "pkcs7-mime", "x-pkcs7-mime", "pgp-encrypted", "vnd.ms-outlook")
+)
 # The fields beside From and Subject in which lists, forwarders and alias services leave the true sender.
 TRUE_SENDER_FIELDS = (
     "list-id",
@@ -166,11 +173,19 @@ def parse(mail: bytes) -> Message:
         return _message(header, [], ["the mail has too many parts"])
     leaves = list(_leaves(mail))
     parts = [_read_part(leaf) for leaf in islice(filter(_is_shown, leaves), LIMIT_PARTS)]
-    return _message(header, parts, [] if parts else ["the mail has no text part"], _attached(leaves))
+    defects = [] if parts else ["the mail has no text part"]
+    if any(is_sealed(leaf.main, leaf.subtype, leaf.name) for leaf in leaves):
+        defects.append(_SEALED_PART)
+    return _message(header, parts, defects, _attached(leaves))
 
 
-def assemble(header: bytes, parts: list[TextPart], attached: list[TextPart] | None = None) -> Message:
-    """Parse a header block and the text parts fetched on their own, and the text attachments where they were."""
+def assemble(
+    header: bytes, parts: list[TextPart], attached: list[TextPart] | None = None, *, has_sealed: bool = False
+) -> Message:
+    """Parse a header block and the text parts fetched on their own, and the text attachments where they were.
+
+    `has_sealed`: another part `is_sealed`.
+    """
     texts: list[Text] = []
     for part in parts:
         read = [_read_part(leaf) for leaf in _leaves(part.mime + b"\r\n\r\n" + part.body) if _is_shown(leaf)]
@@ -178,14 +193,42 @@ def assemble(header: bytes, parts: list[TextPart], attached: list[TextPart] | No
         is_capped = len(part.body) >= LIMIT_TEXT
         texts += [replace(text, is_cut=False) if is_capped else text for text in read]
     moved = [leaf for part in attached or [] for leaf in _leaves(part.mime + b"\r\n\r\n" + part.body)]
-    return _message(header[:LIMIT_MAIL], texts, [] if texts else ["the mail has no text part"], _attached(moved))
+    defects = [*([] if texts else ["the mail has no text part"]), *([_SEALED_PART] if has_sealed else [])]
+    return _message(header[:LIMIT_MAIL], texts, defects, _attached(moved))
 
 
 def read_attached(message: Message) -> tuple[Message, ...]:
-    """Return what the text attachments say: one message of all texts, without a header, and each attached mail."""
-    texts = [each.part for each in message.attached if not each.is_mail]
-    found = [_message(b"", texts, [])] if texts else []
-    return (*found, *(parse(each.part.data) for each in message.attached if each.is_mail))
+    """Return what the text attachments say: one message of all texts, without a header, and each attached mail.
+
+    What these enclose themselves comes behind them, down to `LIMIT_ENCLOSED` mails one in another.
+    """
+    found: list[Message] = []
+    enclosing = [message]
+    for _ in range(LIMIT_ENCLOSED):
+        attached = [each for outer in enclosing for each in outer.attached][:LIMIT_ATTACHED]
+        texts = [each.part for each in attached if not each.is_mail]
+        enclosing = [parse(each.part.data) for each in attached if each.is_mail]
+        found += [*([_message(b"", texts, [])] if texts else []), *enclosing]
+    return tuple(found)
+
+
+def kind_of_attachment(main: str, subtype: str, name: str, *, is_attachment: bool) -> str | None:
+    """Return what an attachment is read as: "rfc822", "html" or "plain"; None for what is no text.
+
+    Gateways and mail programs call mails and texts `application/octet-stream` too: there the file's name tells.
+    """
+    if main == "message":
+        return "rfc822" if subtype in {"rfc822", "global"} else None
+    if main == "text":
+        kind = "html" if subtype == "html" else "plain"
+        return kind if is_attachment and subtype not in NOT_PROSE else None
+    return _KIND_BY_NAME.get(name.strip().rpartition(".")[2].lower()) if main == "application" else None
+
+
+def is_sealed(main: str, subtype: str, name: str) -> bool:
+    """Whether a part holds a whole mail in a form that only another mail program opens: TNEF, Outlook's, encrypted."""
+    name = name.strip().lower()
+    return f"{main}/{subtype}" in _SEALED or name == "winmail.dat" or name.endswith((".msg", ".p7m"))
 
 
 def header_block(mail: bytes) -> bytes:
@@ -293,6 +336,9 @@ def _address(raw: bytes) -> str | None:
     line = raw[:4096].replace(b"\n", b"")
     if plain := _PLAIN_ADDRESS.fullmatch(line):
         return f"{plain[1].decode()}@{plain[2].decode().lower()}"
+    if not line.isascii() or b"\x1b" in line:
+        # Raw JIS and CP932 hold bytes that are marks to a parser.
+        line = decode(line).text.encode("utf-8")
     if _CONTROL_BYTES.search(line):
         return None
     return _parsed_address(line)
@@ -337,6 +383,13 @@ class _Leaf:
         return next((each.text for each in self.fields if each.name == name), "")
 
     @property
+    def name(self) -> str:
+        """The file name that the part bears, or ""."""
+        disposition = MimePart()
+        disposition["Content-Type"] = self.value("content-disposition")[:LIMIT_PART_FIELD]
+        return _parameters(disposition).get("filename") or _parameters(_declared(self.fields)).get("name", "")
+
+    @property
     def is_attachment(self) -> bool:
         """Whether the part says that it is not to be shown."""
         return self.value("content-disposition").strip("\"' ").casefold().startswith("attachment")
@@ -349,7 +402,8 @@ def _leaves(mail: bytes) -> Iterator[_Leaf]:
         entity, depth = stack.pop()
         fields, body = _entity(entity)
         declared = _declared(fields)
-        main, subtype = declared.get_content_maintype(), declared.get_content_subtype()
+        # A type that can't be read is text (RFC 2045 section 5.2).
+        main, subtype = declared.get_content_maintype() or "text", declared.get_content_subtype() or "plain"
         if main != "multipart":
             yield _Leaf(fields, body, main, subtype)
             continue
@@ -419,11 +473,10 @@ def _attached(leaves: list[_Leaf]) -> tuple[Attached, ...]:
     """The attached texts and mails, at most `LIMIT_ATTACHED`."""
     found: list[Attached] = []
     for leaf in leaves:
-        if leaf.main == "message" and leaf.subtype in {"rfc822", "global"}:
-            found.append(Attached(_read_part(leaf), is_mail=True))
-        elif leaf.main == "text" and leaf.is_attachment and leaf.subtype not in NOT_PROSE:
-            part = _read_part(leaf)
-            found.append(Attached(part, is_mail=_is_mail(part.data)))
+        kind = kind_of_attachment(leaf.main, leaf.subtype, leaf.name, is_attachment=leaf.is_attachment)
+        if kind:
+            part = replace(_read_part(leaf), subtype="html" if kind == "html" else "plain")
+            found.append(Attached(part, is_mail=kind == "rfc822" or _is_mail(part.data)))
     cut = found[:LIMIT_ATTACHED]
     return tuple(replace(each, part=replace(each.part, data=each.part.data[:LIMIT_TEXT])) for each in cut)
 

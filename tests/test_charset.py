@@ -98,6 +98,22 @@ def test_a_wrong_or_missing_declaration_does_not_garble_the_text(real: str, decl
     assert decode(SENTENCE.encode(real), declared) == (SENTENCE, True)
 
 
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        *(("gb18030", name) for name in ("GB18030", "gb2312", "GBK", "cp936")),
+        *(("cp950", "big5"), ("big5hkscs", "big5-hkscs"), ("cp949", "ks_c_5601-1987")),
+        *(("utf-16", "utf-16"), ("utf-16-le", "UTF-16LE"), ("utf-16-be", "utf-16be")),
+    ],
+)
+def test_the_charsets_of_sellers_abroad_are_read_and_never_believed_of_utf_8(codec: str, name: str) -> None:
+    """Seen red without their rows, and with the last line's bytes read as the name says."""
+    text = "の注文のキャンセル order 249-1234567-7654321\n"
+    assert decode(text.encode(codec), name) == (text, True)
+    assert decode(SENTENCE.encode(), name) == (SENTENCE, True)
+    assert decode(b"order 249-1234567-7654321\n", name).text == "order 249-1234567-7654321\n"
+
+
 @pytest.mark.parametrize("name", ["utf-7", "UTF-7", "unicode-1-1-utf-7", "punycode", "idna", "unicode_escape"])
 def test_no_charset_outside_the_list_turns_plain_bytes_into_other_text(name: str) -> None:
     """Seen red with `_CODECS.get(name, name)`: utf-7 became キャ."""

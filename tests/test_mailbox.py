@@ -17,7 +17,7 @@ from beds.scripted import Script, ScriptedImap, Session
 from beds.tap import Tap
 from beds.wire import free_port
 
-from mailwatch import connection, mailbox
+from mailwatch import connection, mailbox, message
 from mailwatch.errors import FolderMissing, LoginRefused, MailboxError, Unreachable
 from mailwatch.fetched import Headline
 from mailwatch.mailbox import Client, Mailbox, Server
@@ -1185,6 +1185,32 @@ def test_only_text_attachments_are_fetched_and_only_where_they_may_be_read(
     assert found.text.strip() == "note"
     assert len(found.attached) == (is_read and kind not in {b"image/png", b"text/csv"})
     assert any("BODY.PEEK[2]" in line for line in server.lines()) == bool(found.attached)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_text", "is_sealed"),
+    [
+        (b"application/octet-stream; name=a.eml", True, False),
+        (b"application/octet-stream; name*=utf-8''%E3%82%AD.HTM", True, False),
+        (b"application/ms-tnef", False, True),
+        (b"application/octet-stream; name=winmail.dat", False, True),
+        (b"application/pdf; name=a.pdf", False, False),
+    ],
+)
+def test_by_the_structure_an_attachment_is_what_it_is_in_the_whole_mail(
+    server: ScriptedImap, kind: bytes, is_text: bool, is_sealed: bool
+) -> None:
+    """Seen red with the names of BODYSTRUCTURE not looked at."""
+    raw = with_attachment(kind, b"From: a@b.example\r\nSubject: inner\r\n\r\nhello").replace(b"; filename=x", b"")
+    uid = server.deliver(raw)
+    with opened(server) as box:
+        box.reads_attached = lambda _: True
+        [headline] = box.headlines([uid])
+        found = box.text(headline)
+    whole = message.parse(raw)
+    assert found is not None
+    assert (bool(found.attached), bool(found.defects)) == (is_text, is_sealed)
+    assert (found.attached, found.defects) == (whole.attached, whole.defects)
 
 
 @pytest.mark.parametrize("boundary", [b"nowhere", b""])

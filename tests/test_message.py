@@ -209,10 +209,13 @@ def test_a_subject_is_read_as_it_was_meant(raw: bytes, expected: str) -> None:
         (b"(" * 900, None),
         (b"a@amazon.co.jp\x00.evil.example", None),
         (b"a@amazon.co.jp evil.example", None),
+        ("アマゾン".encode("cp932") + b" <x@amazon.co.jp>", "x@amazon.co.jp"),  # its bytes hold `]` and `}`
+        ("出品者向け通知".encode("iso2022_jp") + b" <x@amazon.co.jp>", "x@amazon.co.jp"),
+        ("出品者向け通知".encode("euc_jp") + b" <x@amazon.co.jp>", "x@amazon.co.jp"),
     ],
 )
 def test_a_from_is_one_certain_address_or_none(raw: bytes, expected: str | None) -> None:
-    """Seen red with `email.utils.parseaddr` in `_address`."""
+    """Seen red with `email.utils.parseaddr` in `_address`, and with raw JIS and CP932 handed on as they are."""
     assert message.parse(b"From: " + raw + b"\r\n\r\nx").address == expected
 
 

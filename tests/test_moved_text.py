@@ -91,6 +91,54 @@ def test_text_that_a_gateway_moved_is_possible_and_keeps_the_trust_of_an_amazon_
     assert (unverified.kind, unverified.trust) == (Kind.POSSIBLE, Trust.UNVERIFIED)
 
 
+@pytest.mark.parametrize("name", ["original.eml", "ORIGINAL.EML", "message.htm", "message.html", "body.txt"])
+@pytest.mark.parametrize("disposition", ["attachment; filename={}", ""])
+def test_a_text_that_is_called_octets_is_told_by_its_name(name: str, disposition: str) -> None:
+    """Seen red with `text/*` and `message/rfc822` alone taken for text."""
+    text = mails.by_notification(ID).decode() if name.lower().endswith(".eml") else f"<p>{REQUEST}</p>"
+    moved = part(text, f"application/octet-stream; name={name}", disposition.format(name))
+    found = read(multipart(part(NOTE), moved))
+    assert (found.kind, found.order_id) == (Kind.POSSIBLE, ID)
+    assert read(multipart(part(NOTE), moved, sender="x@shop.example")).kind is Kind.IGNORED
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_mail_is_read_through_the_mails_that_enclose_it(depth: int) -> None:
+    """Seen red with the attachments of an attached mail left unread."""
+    raw = mails.by_notification(ID)
+    for level in range(depth):
+        outer = multipart(part(NOTE), attached_mail(b"INNER"), sender="gateway@shop.example")
+        mark = b"level-%d" % level
+        raw = outer.replace(b"boundary=b", b"boundary=" + mark).replace(b"--b", b"--" + mark).replace(b"INNER", raw)
+    assert read(multipart(part(NOTE), attached_mail(raw))).kind is Kind.POSSIBLE
+
+
+SEALED = [
+    "application/ms-tnef",
+    "application/octet-stream; name=winmail.dat",
+    "application/vnd.ms-outlook",
+    "application/octet-stream; name=original.msg",
+    "application/pkcs7-mime; name=smime.p7m",
+]
+
+
+@pytest.mark.parametrize("kind", SEALED)
+def test_a_mail_of_amazons_that_only_another_program_opens_is_told(kind: str) -> None:
+    """Seen red without `is_sealed`: a gateway's note was taken for the whole mail."""
+    sealed = part("\x00\x01", kind, "attachment")
+    assert read(multipart(part(NOTE), sealed)).kind is Kind.UNREADABLE
+    assert read(multipart(sealed)).kind is Kind.UNREADABLE
+    assert read(multipart(part(REQUEST), sealed, subject=ASKS)).kind is Kind.REQUEST
+    assert read(multipart(part(NOTE), sealed, sender="x@shop.example")).kind is Kind.IGNORED
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/pdf", "application/zip; name=report.zip", "application/pkcs7-signature", "image/png"]
+)
+def test_an_attachment_that_is_no_mail_is_no_doubt(kind: str) -> None:
+    assert read(multipart(part(NOTE), part("x", kind, "attachment"))).kind is Kind.IGNORED
+
+
 def test_text_that_another_sender_encloses_is_read_only_where_it_names_an_amazon_address() -> None:
     """Seen red with `reads_attached` always true, and with the trust of the gateway's own From."""
     gateway, note = "gateway@shop.example", part(f"本文を添付に移しました。\n差出人: {AMAZON}\n")
@@ -262,6 +310,7 @@ def test_amazons_mail_that_is_still_encoded_is_never_ignored(text: str, subject:
 
 # ---- an order ID in a link scanner's link ----
 
+TRUE_PAGE = f"https://sellercentral.amazon.co.jp/orders-v3/order/{ID}/cancel-order"
 PAGE = f"https%3A%2F%2Fsellercentral.amazon.co.jp%2Forders-v3%2Forder%2F{ID}"
 
 
@@ -275,6 +324,7 @@ PAGE = f"https%3A%2F%2Fsellercentral.amazon.co.jp%2Forders-v3%2Forder%2F{ID}"
         "https://urldefense.proofpoint.com/v2/url?u=https-3A__sellercentral.amazon.co.jp_orders-2Dv3_order_"
         + ID.replace("-", "-2D"),
         f"https://urldefense.com/v3/__https://sellercentral.amazon.co.jp/orders-v3/order/{ID}__;!!a$",
+        f"https://jp-west-1.protection.sophos.example/?d=amazon.co.jp&u={base64.b64encode(TRUE_PAGE.encode()).decode()}&i=x",
     ],
 )
 def test_an_order_id_in_a_wrapped_link_is_found(link: str) -> None:

@@ -278,6 +278,8 @@ def test_the_true_sender_stands_in_the_marks_of_a_list_or_forwarder(given: dict[
         ({"x_original_sender": "x@amazon.it"}, GENUINE),  # From is Amazon's
         ({"list_id": f"<{GENUINE}>"}, "orders@shop.example"),
         ({"x_original_to": GENUINE}, "orders@shop.example"),
+        ({"x_original_from": f'"{GENUINE}" <x@evil.example>'}, "orders@shop.example"),  # only its display
+        ({"list_id": "<a.b>", "reply_to": f"{GENUINE} <x@evil.example>"}, "orders@shop.example"),
     ],
 )
 def test_who_has_no_mark_or_names_not_one_address_of_amazons_speaks_for_itself(
@@ -291,6 +293,29 @@ def test_a_proved_forwarder_needs_no_mark() -> None:
     assert sender.true_sender(named, "abc@relay.example", is_forwarder=True) == GENUINE
     answered = fields(**{"from": "x <abc@relay.example>", "reply_to": GENUINE})
     assert sender.true_sender(answered, "abc@relay.example", is_forwarder=True) == GENUINE
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        "seller-notification_at_amazon_co_jp_x1y2z3",
+        "seller-notification_at_amazon.co.jp_name",
+        "shop+seller-notification=amazon.co.jp",
+    ],
+)
+def test_an_alias_service_writes_the_true_sender_into_its_own_address(local: str) -> None:
+    """iCloud's Hide My Email and the like leave no mark. Seen red without `_named_by_alias`."""
+    address = f"{local}@relay.example"
+    named = fields(**{"from": f"出品者向け通知 <{address}>"})
+    assert sender.true_sender(named, address, is_forwarder=True) == GENUINE
+    assert sender.true_sender(named, address) is None, "only of a host that the account names"
+    assert sender.may_be_amazon("出品者向け通知", address)
+
+
+@pytest.mark.parametrize("local", ["seller_at_amazonses_com_x", "x_at_amazon-co_jp_y", "a_at_b", "shop+x=y.example"])
+def test_an_alias_for_somebody_else_names_nobody(local: str) -> None:
+    address = f"{local}@relay.example"
+    assert sender.true_sender(fields(**{"from": address}), address, is_forwarder=True) is None
 
 
 @pytest.mark.parametrize("name", [name for name in TRUE_SENDER_FIELDS if name != "list-id"])

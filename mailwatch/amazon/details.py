@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
+from mailwatch import transfer
 from mailwatch.amazon import order_id, wish, words
 from mailwatch.amazon.marketplace import Basis, Marketplace, of_id, of_order_host
 from mailwatch.amazon.order_id import Found
@@ -38,6 +39,8 @@ _INNER_LINK = re.compile(r"(?=https?://)|(?<=[/=?&])(?<!://)(?=sellercentral\.)"
 # Link scanners wrap links in links: twice is common, thrice was never seen.
 _UNWRAPPINGS = 3
 # Proofpoint's v2 form writes `-3A` for `:`, `_` for `/`, `-2D` for `-`.
+# Sophos writes the whole link in base64.
+_BASE64_LINK = re.compile(r"(?<==)aHR0c(?:HM6Ly|DovL)[0-9A-Za-z+/]{12,}")
 _DASH_ESCAPE = re.compile(r"-([0-9A-F]{2})")
 
 _RELAY_ITEM = re.compile(r"(\d{1,4})\s*/\s*(\S.*)")
@@ -234,6 +237,7 @@ def _unwrapped(link: str) -> str:
     link = link[:_LIMIT_LINK]
     for _ in range(_UNWRAPPINGS):
         plain = unquote(link)
+        plain = _BASE64_LINK.sub(lambda found: transfer.from_base64(found[0].encode()).data.decode("latin-1"), plain)
         if "-3A__" in plain:
             plain = _DASH_ESCAPE.sub(lambda found: chr(int(found[1], 16)), plain.replace("_", "/"))
         if plain == link:

@@ -53,6 +53,9 @@ _PIECE = 1000
 _MAILBOX = re.compile(
     r"(?<![0-9A-Za-z.!#$%&*+/=?^_{|}~-])[0-9A-Za-z.!#$%&*+/=?^_{|}~-]{1,100}@[0-9A-Za-z.-]{4,100}(?![0-9A-Za-z.@-])"
 )
+_ANGLED = re.compile(r"<([^<>]*)>")
+# `seller-notification_at_amazon_co_jp_x1y2@…` (iCloud), `…_at_amazon.co.jp_name@…`, `alias+seller-…=amazon.co.jp@…`
+_ALIAS = re.compile(r"(?:[^+]*\+)?([0-9A-Za-z.-]{1,64})(?:_at_|=)([0-9A-Za-z._-]{4,100})")
 _DOMAIN = re.compile(r"(?<![0-9A-Za-z.-])[0-9A-Za-z.-]{4,100}(?![0-9A-Za-z.@-])")
 _MACHINE = re.compile(
     r"exchange|imap|pop3|quarantin|gateway|mail ?security|spam|virus|mailscanner|mimecast|barracuda|proofpoint"
@@ -90,7 +93,7 @@ def may_be_amazon(display: str, address: str | None, fields: tuple[Field, ...] =
         return True
     subject = next((field.text for field in fields if field.name == "subject"), "")
     named = (field.text for field in fields if field.name == "subject" or field.name in TRUE_SENDER_FIELDS)
-    return any(map(addresses, named)) or is_machine(display, address, subject)
+    return any(map(addresses, named)) or bool(_named_by_alias(address or "")) or is_machine(display, address, subject)
 
 
 def true_sender(fields: tuple[Field, ...], address: str | None, *, is_forwarder: bool = False) -> str | None:
@@ -105,12 +108,28 @@ def true_sender(fields: tuple[Field, ...], address: str | None, *, is_forwarder:
     marks = [each for each in fields if each.name in _MARKS or _MARK.fullmatch(each.name)]
     if not (marks or is_forwarder):
         return None
-    named = {found for each in marks if each.name != "list-id" for found in addresses(each.text)}
+    named = {found for each in marks if each.name != "list-id" for found in _mailboxes(each.text)}
     if not named:
-        named = {found for each in fields if each.name == "reply-to" for found in addresses(each.text)}
+        named = {found for each in fields if each.name == "reply-to" for found in _mailboxes(each.text)}
     if not named and is_forwarder:
-        named = {found for each in fields if each.name == "from" for found in addresses(each.text)}
+        named = {found for each in fields if each.name == "from" for found in addresses(each.text)} or {
+            found for found in [_named_by_alias(address or "")] if found
+        }
     return named.pop() if len(named) == 1 else None
+
+
+def _named_by_alias(address: str) -> str | None:
+    """The exact Amazon address that an alias service wrote into the local part of its own."""
+    found = _ALIAS.match(address.rpartition("@")[0][:200])
+    labels = found[2].lower().replace("_", ".").split(".") if found else []
+    domains = [".".join(labels[:count]) for count in range(len(labels), 1, -1)]
+    domain = next((each for each in domains if marketplace.of_domain(each)), None)
+    return f"{found[1]}@{domain}" if found and domain else None
+
+
+def _mailboxes(text: str) -> tuple[str, ...]:
+    """The exact Amazon addresses of a field of addresses; a display name that spells one is none."""
+    return addresses(" ".join(_ANGLED.findall(text[:_LIMIT_TEXT])) or text)
 
 
 def addresses(text: str) -> tuple[str, ...]:
