@@ -76,6 +76,8 @@ _PARSER_FAULTS = (MessageError, MailParserError, ValueError, LookupError, TypeEr
 _SINGLE = ("from", "subject", "message-id", "date", "content-type")
 # Text that is a table, a program or a card, and no mail's own.
 NOT_PROSE = frozenset({"csv", "tab-separated-values", "calendar", "vcard", "x-vcard", "directory", "css", "javascript"})
+# In a subject, which holds no link; in a text it may be one.
+_PERCENT_RUN = re.compile(r"(?:%[89A-Fa-f][0-9A-Fa-f]){6}")
 _KIND_BY_NAME = {"eml": "rfc822", "htm": "html", "html": "html", "txt": "plain"}
 _SEALED = frozenset(
     f"application/{name}"
@@ -286,7 +288,7 @@ def _message(header: bytes, parts: list[Text], defects: list[str], attached: tup
         if transfer.still_encoded(pages[-1].text if part.subtype == "html" and "<" in text else text):
             defects = [*defects, STILL_ENCODED]
     subject = first["subject"].text if "subject" in first else ""
-    if transfer.still_encoded(subject):
+    if transfer.still_encoded(subject) or _PERCENT_RUN.search(subject):
         defects = [*defects, STILL_ENCODED]
     elif "\ufffd" in subject:
         defects = [*defects, "the subject could not be read"]

@@ -96,7 +96,8 @@ _STOPS_PARCEL = re.compile(
 )
 _SPEAKS_OF_CANCELLING = re.compile(
     r"キャンセル|キヤンセル|きゃんせる|(?<!受)(?<!受け)(?:取り?|とり)(?:消|け[しす]|[や止辞]め)|注文の中止"
-    r"|cancel|storn|annul|anulaci|anular|" + _STOPS_PARCEL.pattern
+    r"|cancel|storn|annul|anulaci|anular|anulowa|avbok|avbeställ|iptal(?:taleb|iste|etme|edil)|취소|إلغاء|"
+    + _STOPS_PARCEL.pattern
 )
 # What would happen is not what happened: 「リクエストした場合」. Never over the end of a line or sentence.
 _CONDITIONAL = re.compile(
@@ -134,7 +135,10 @@ _PRODUCT_WORDS = re.compile(
 )
 # A seller's performance figure. Newsletters and account mails speak of it; beside an order ID a request may, too:
 # 「キャンセル率には影響しません」.
-_RATE = re.compile(r"キャンセルの?(?:率|割合|比率)|cancell?ation(?:defect)?(?:rate|ratio)")
+_RATE = re.compile(
+    r"キャンセルの?(?:率|割合|比率)|cancel(?:l?ation)?(?:defect)?(?:rate|ratio)|tassod[ie]annullamento|tas[ao]de(?:cancelaci|anulaci)[oó]n"
+    r"|storn(?:o|ierungs?)(?:rate|quote)|tauxd(?:e|es)?annulations?"
+)
 _SENDER_FIELDS = frozenset({"from", "sender", "reply-to", "return-path", "subject"})
 _HEAD = 4096
 _NEAR_LINES = 6

@@ -29,6 +29,8 @@ _QUOTED_RUN = re.compile(rb"(?:=[89A-Fa-f][0-9A-Fa-f](?:=\r?\n)?){3}|=1[Bb](?:\$
 _QUOTED_SIGN = re.compile(rb"=3[Dd]|=20\r?\n|=0[9Aa]")
 # In quoted-printable every `=` is an escape or ends its line; in quoted headers and links it stands for itself.
 _ESCAPE = re.compile(rb"=[0-9A-Fa-f]{2}|=[ \t]{0,20}\r?\n")
+_BLANKS_BEHIND = re.compile(rb"=[ \t]{1,20}(?=\r?\n)")
+_LONE_CR = re.compile(rb"\r(?!\n)")
 _SOFT_BREAK = re.compile(rb"[^\r\n]=\r?\n")
 # Control and private-use characters.
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f\ue000-\uf8ff]")
@@ -81,11 +83,11 @@ def decode(body: bytes, declared: str, charset_name: str | None = None) -> Body:
     elif is_base64(body, charset_name):
         found = _from_base64_lines(body, charset_name, is_declared=False)
     elif "quoted" in name or name == "qp":
-        found = Body(quopri.decodestring(body))
+        found = Body(_from_quoted_printable(body))
     else:
         found = _from_base64_lines(body, charset_name, is_declared=False)
     # A relay that encoded once more is told by the same signs.
-    data = quopri.decodestring(found.data) if is_quoted_printable(found.data) else found.data
+    data = _from_quoted_printable(found.data) if is_quoted_printable(found.data) else found.data
     return Body(_from_base64_lines(data, charset_name, is_declared=False).data, found.is_cut)
 
 
@@ -138,6 +140,11 @@ def still_encoded(text: str) -> bool:
         if in_a_row == _LINES_IN_A_ROW:
             return True
     return False
+
+
+def _from_quoted_printable(body: bytes) -> bytes:
+    """Decode it with blanks that a relay left behind a soft break, and with line ends of CR alone."""
+    return quopri.decodestring(_BLANKS_BEHIND.sub(b"=", _LONE_CR.sub(b"\n", body)))
 
 
 def _utf7(content: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from urllib.parse import quote
 
 import mails
 import pytest
@@ -306,6 +307,12 @@ def test_amazons_mail_that_is_still_encoded_is_never_ignored(text: str, subject:
     raw = mails.mail(f"Amazon <{AMAZON}>", subject, text)
     assert read(raw).kind is Kind.UNREADABLE
     assert read(mails.mail("News <news@shop.example>", subject, text)).kind is Kind.IGNORED
+
+
+def test_a_percent_encoded_subject_of_amazons_is_never_ignored() -> None:
+    """Seen red with the subject looked at as a text is, where such a run may be a link."""
+    assert read(mails.mail(f"Amazon <{AMAZON}>", quote(ASKS), "x")).kind is Kind.UNREADABLE
+    assert read(mails.mail(f"Amazon <{AMAZON}>", "x", f"https://shop.example/{quote(ASKS)}")).kind is Kind.IGNORED
 
 
 # ---- an order ID in a link scanner's link ----

@@ -344,11 +344,33 @@ def test_an_everyday_mail_that_speaks_of_shipping_stays_ignored(sender: str, sub
         ("出荷前キャンセル率が目標を超えています", "アカウント健全性をご覧ください。"),
         ("出荷前キャンセル率の改善のご依頼", "アカウント健全性をご覧ください。"),
         ("Your account health", "Your cancellation rate is above the target."),
+        ("Seller news", "How to lower your pre-fulfilment cancel rate."),
+        ("Notizie", "Come ridurre il tasso di annullamento."),
+        ("Novedades", "Cómo reducir la tasa de cancelación."),
+        ("Neuigkeiten", "So senken Sie Ihre Stornierungsrate."),
+        ("Actualités", "Réduire votre taux d'annulation."),
     ],
 )
 def test_a_mail_of_the_cancellation_rate_asks_nothing(subject: str, body: str) -> None:
     """Seen red: `possible` each month, one of them a request."""
     assert one(AMAZON, subject, body).kind is Kind.IGNORED
+
+
+@pytest.mark.parametrize(
+    ("subject", "body"),
+    [
+        (f"Prośba o anulowanie zamówienia {ID}", "Kupujący prosi o to."),
+        (f"Begäran om avbokning av order {ID}", "Köparen vill avbryta."),
+        (f"{ID} numaralı sipariş için iptal talebi", "Alıcı istiyor."),
+        (f"주문 취소 요청 {ID}", "구매자가 요청했습니다."),
+        (f"طلب إلغاء الطلب {ID}", "المشتري"),
+        (f"Annuleringsverzoek voor bestelling {ID}", "De koper vraagt dit."),
+    ],
+)
+def test_a_notice_in_another_marketplaces_language_reaches_a_person(subject: str, body: str) -> None:
+    """No form is known. Seen red with the words of the six languages alone."""
+    found = one("donotreply@amazon.com", subject, body)
+    assert (found.kind, found.order_id) == (Kind.POSSIBLE, ID)
 
 
 def test_the_cancellation_rate_beside_an_order_is_shown_to_a_person() -> None:

@@ -112,6 +112,14 @@ def test_what_was_encoded_twice_is_decoded_twice() -> None:
             assert read(encoded(once, second), second).split() == TEXT.split(), (first, second)
 
 
+@pytest.mark.parametrize(("end", "damaged"), [("=\r\n", "= \t\r\n"), ("\r\n", "\r")])
+def test_quoted_printable_with_damaged_line_ends_is_read(end: str, damaged: str) -> None:
+    """Blanks behind a soft break (RFC 2045 section 6.7, rule 3). Seen red with the standard library alone."""
+    body = encoded(TEXT * 2, "quoted-printable").decode().replace(end, damaged).encode()
+    for declared in ("quoted-printable", "7bit"):
+        assert read(body, declared).split() == (TEXT * 2).split()
+
+
 def test_uuencoded_text_is_decoded() -> None:
     lines = b"".join(binascii.b2a_uu(TEXT.encode()[at : at + 45]) for at in range(0, len(TEXT.encode()), 45))
     assert read(b"begin 644 x\n" + lines + b"`\nend\n", "x-uuencode") == TEXT
