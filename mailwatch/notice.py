@@ -198,6 +198,8 @@ def examine(message: Message, provider: Provider, templates: Templates) -> Exami
     origin = sender.classify(message.display_name, message.address)
     trust = Trust.UNVERIFIED if true_sender else judge(message, origin, provider)
     found = replace(_examine(message, origin, trust, templates), is_rewritten=true_sender is not None)
+    if found.verdict.kind is Kind.REQUEST and not found.parts.orders and found.origin.sender is Sender.AMAZON:
+        found = _with_moved_order(message, found, templates)
     is_settled = found.trust is Trust.FORGED or found.is_by_type
     if is_settled or found.verdict.kind not in {Kind.IGNORED, Kind.UNREADABLE}:
         return found
@@ -312,6 +314,17 @@ def _moved(message: Message, found: Examined, templates: Templates) -> Examined 
         if made.verdict.kind is Kind.UNREADABLE and attached.fields:
             return made
     return None
+
+
+def _with_moved_order(message: Message, found: Examined, templates: Templates) -> Examined:
+    """A request by its subject or type, whose text with the order a gateway moved into an attachment."""
+    for attached in read_attached(message) if reads_attached(message) else ():
+        inner = _as_of_amazon(message, attached)
+        origin = sender.classify(inner.display_name, inner.address)
+        parts = details.split(inner, origin, templates)
+        if origin.is_amazon and parts.orders:
+            return replace(found, parts=replace(parts, subject=found.parts.subject, own=found.parts.own))
+    return found
 
 
 def _as_of_amazon(message: Message, attached: Message) -> Message:

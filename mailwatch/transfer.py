@@ -38,7 +38,9 @@ _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 _KANA_RUN = re.compile(_KANA.pattern + "{3}")
 # Below 16 characters an ordinary word is base64 too; a word never decodes to readable text above that.
 _SHORTEST = 16
-# Below this length only UTF-8 and JIS prove that text came out: any bytes are some text in the other charsets.
+# Twelve digits in a row come out of no other bytes by chance.
+_LONG_NUMBER = re.compile(rb"[0-9-]{12}")
+# Below this length only that, UTF-8 and JIS prove that text came out: any bytes are some text in the other charsets.
 _LONG = 60
 _LINES_IN_A_ROW = 3
 
@@ -214,7 +216,7 @@ def _gives_text(content: bytes, charset_name: str | None) -> bool:
     data = from_base64(content).data
     if len(data) * 4 < _SHORTEST * 3:
         return False
-    if len(content) < _LONG and not _is_utf8_or_jis(data):
+    if len(content) < _LONG and not (_is_utf8_or_jis(data) or _LONG_NUMBER.search(data)):
         return False
     text, is_clean = charset.decode(data, charset_name)
     if not is_clean or _NO_TEXT.search(text):

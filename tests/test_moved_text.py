@@ -114,6 +114,15 @@ def test_a_mail_is_read_through_the_mails_that_enclose_it(depth: int) -> None:
     assert read(multipart(part(NOTE), attached_mail(raw))).kind is Kind.POSSIBLE
 
 
+def test_a_request_by_its_subject_gets_the_order_of_the_text_that_was_moved() -> None:
+    """Seen red with the attachments looked at only where the subject says nothing. A buyer's are the buyer's words."""
+    for moved in (attached(f"注文番号: {ID}\n"), attached_mail(mails.by_notification(ID))):
+        found = read(multipart(part(NOTE), moved, subject=ASKS))
+        assert (found.kind, found.order_id, found.trust) == (Kind.REQUEST, ID, Trust.VERIFIED)
+    buyer = "a0123456bcdefgh@marketplace.amazon.co.jp"
+    assert read(multipart(part(NOTE), attached(f"注文番号: {ID}\n"), sender=buyer, subject=ASKS)).order_id is None
+
+
 SEALED = [
     "application/ms-tnef",
     "application/octet-stream; name=winmail.dat",

@@ -128,6 +128,12 @@ def test_uuencoded_text_is_decoded() -> None:
     assert TEXT in undeclared, "seen red with the declaration alone deciding"
 
 
+def test_one_short_line_that_holds_a_long_number_is_decoded_in_any_charset() -> None:
+    """Seen red with UTF-8 and JIS alone believed of a short body."""
+    text = "注文番号: 503-1234567-7654321\r\n"
+    assert read(encoded(text, "base64", "cp932"), "7bit", "cp932") == text
+
+
 def test_base64_in_the_letters_of_links_is_decoded() -> None:
     """RFC 4648 section 5. Seen red without `_usual_alphabet`: no order ID, and no doubt either."""
     body = encoded(TEXT * 3, "base64").replace(b"+", b"-").replace(b"/", b"_")
