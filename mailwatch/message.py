@@ -89,6 +89,7 @@ TRUE_SENDER_FIELDS = (
     "reply-to",
     "x-original-sender",
     "x-original-from",
+    "x-google-original-from",
     "x-simplelogin-original-from",
     "x-anonaddy-original-sender",
     "x-anonaddy-original-from-header",
