@@ -56,7 +56,7 @@ _LEFT_RUN = re.compile(r"(?:=[0-9A-Fa-f]{2}){3}")
 _LEFT_MOJIBAKE = re.compile("(?:\u00e3[\u0080-\u00bf\ufffd\u0152-\u017e\u0192\u02c6\u02dc\u2013-\u20ac\u2122]{2}){3}")
 _LEFT_REFERENCES = re.compile(r"(?:&#(?:1[23][0-9]{3}|x30[4-9A-Fa-f][0-9A-Fa-f]);){3}")
 # ISO-2022-JP whose escapes lost their first byte, and UTF-7: only where they hold kana.
-_LEFT_JIS = re.compile(r"\$[@B]([!-~]{6,400}?)\([BJ]")
+_LEFT_JIS = re.compile(r"\$[@B]([!-~]{6,160}?)\([BJ]")
 _JIS_KANA = re.compile(r"(?:..)*?(?:[$%][!-v]){3}", re.DOTALL)
 _LEFT_UTF7 = re.compile(r"\+([0-9A-Za-z+/]{8,4000})")
 _LEFT_LINE = re.compile(r"[ \t>]{0,20}[0-9A-Za-z+/]{60,4000}={0,2}[ \t]{0,20}")
