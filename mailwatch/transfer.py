@@ -56,7 +56,8 @@ _LEFT_RUN = re.compile(r"(?:=[0-9A-Fa-f]{2}){3}")
 _LEFT_MOJIBAKE = re.compile("(?:\u00e3[\u0080-\u00bf\ufffd\u0152-\u017e\u0192\u02c6\u02dc\u2013-\u20ac\u2122]{2}){3}")
 _LEFT_REFERENCES = re.compile(r"(?:&#(?:1[23][0-9]{3}|x30[4-9A-Fa-f][0-9A-Fa-f]);){3}")
 # ISO-2022-JP whose escapes lost their first byte, and UTF-7: only where they hold kana.
-_LEFT_JIS = re.compile(r"\$[@B]([!-~]{6,160}?)\([BJ]")
+_JIS_END = re.compile(r"\([BJ]")
+_LONGEST_JIS = 160
 _JIS_KANA = re.compile(r"(?:..)*?(?:[$%][!-v]){3}", re.DOTALL)
 _LEFT_UTF7 = re.compile(r"\+([0-9A-Za-z+/]{8,4000})")
 _LEFT_LINE = re.compile(r"[ \t>]{0,20}[0-9A-Za-z+/]{60,4000}={0,2}[ \t]{0,20}")
@@ -132,7 +133,7 @@ def still_encoded(text: str) -> bool:
     """
     if any(left.search(text) for left in (_LEFT_WORD, _LEFT_RUN, _LEFT_MOJIBAKE, _LEFT_REFERENCES)):
         return True
-    if any(_JIS_KANA.match(found[1]) for found in _LEFT_JIS.finditer(text)):
+    if any(_JIS_KANA.match(_before(text, found.start())) for found in _JIS_END.finditer(text)):
         return True
     if any(_KANA_RUN.search(_utf7(found[1])) for found in _LEFT_UTF7.finditer(text)):
         return True
@@ -142,6 +143,13 @@ def still_encoded(text: str) -> bool:
         if in_a_row == _LINES_IN_A_ROW:
             return True
     return False
+
+
+def _before(text: str, end: int) -> str:
+    """What stands between the last beginning of a JIS run and its end at `end`, without their escapes; or ""."""
+    earliest = max(0, end - _LONGEST_JIS)
+    start = max(text.rfind(mark, earliest, end) for mark in ("$B", "$@"))
+    return text[start + 2 : end] if start >= 0 else ""
 
 
 def _from_quoted_printable(body: bytes) -> bytes:
