@@ -1,215 +1,256 @@
 """Any answer of a server, right in an odd form or wrong: what lies in the folder is told, or the folder is not well.
 
-`MAILWATCH_ANSWERS=5000` runs as many examples; without it a short form. The clock is moved, so that a quarter of an
-hour of searches takes no time.
+`MAILWATCH_ANSWERS=2500` runs as many examples of each test; without it a short form. The clock is moved, so that a
+quarter of an hour of searches takes no time. The changes are in `beds.legal_answers` and `beds.wrong_answers`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from operator import add
 from pathlib import Path
 
 import mails
 import pytest
+from beds.answers import Change, Pick
+from beds.legal_answers import LEGAL
+from beds.mail_forms import FORMS, OTHERS
 from beds.scripted import ScriptedImap, Session
+from beds.wrong_answers import HANGS_UP, WRONG
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_reading import MovedClock, good_search, kinds, searching
-from test_watch import configured
+from test_reading import MovedClock, good_search
+from test_watch import configured, server_of
 
+from mailwatch import mailbox
 from mailwatch.errors import Unreachable
-from mailwatch.watch.search import Lasting
+from mailwatch.mailbox import Mailbox
+from mailwatch.store import Store
+from mailwatch.watch.search import Lasting, Search
+from mailwatch.watch.signals import Progress, Signals
 
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 EXAMPLES = int(os.environ.get("MAILWATCH_ANSWERS", "15"))
-OTHER = b"From: Shop <news@example.org>\r\nSubject: new\r\n\r\nhello\r\n"
 QUARTER = 15 * 60
-COMMANDS = ("UID FETCH", "UID SEARCH")
-END = rb"\)\r\n(?=\*|[A-P]{4}\d)"
-LITERAL = re.compile(rb"\{(\d+)\}\r\n")
-
-Change = Callable[[bytes], bytes]
+COMMANDS = ("EXAMINE", "UID SEARCH", "UID FETCH", "NOOP")
+NOTICED = re.compile(r"noticed account=\S+ folder=\S+ uid=(\d+) kind=(\w+) \S+ order_id=(\S+) decision=(\w+)")
 
 
-def _lines(answer: bytes) -> list[bytes]:
-    """The lines of an answer, each with its literals; the last one is the tagged one."""
-    lines, start, at = [], 0, 0
-    while at < len(answer):
-        end = answer.index(b"\r\n", at) + 2
-        size = re.search(rb"\{(\d+)\}\r\n\Z", answer[at:end])
-        at = end + int(size[1]) if size else end
-        if not size:
-            lines.append(answer[start:at])
-            start = at
-    return lines
+@dataclass(frozen=True)
+class Step:
+    """One change: which answers, the change, and the first `times` (0: all) after `after` of them."""
 
+    stage: str
+    change: str
+    which: int
+    amount: int
+    after: int
+    times: int
 
-def _each_literal(answer: bytes, change: Change) -> bytes:
-    made, at = b"", 0
-    while found := LITERAL.search(answer, at):
-        end = found.end() + int(found[1])
-        value = change(answer[found.end() : end])
-        made += answer[at : found.start()] + b"{%d}\r\n%s" % (len(value), value)
-        at = end
-    return made + answer[at:]
-
-
-def _shuffled(answer: bytes) -> bytes:
-    *lines, tagged = _lines(answer)
-    return b"".join([*reversed(lines), tagged])
-
-
-def _first_dropped(answer: bytes) -> bytes:
-    lines = _lines(answer)
-    return b"".join(lines[1:] if len(lines) > 1 else lines)
-
-
-def _all_dropped(answer: bytes) -> bytes:
-    return _lines(answer)[-1]
-
-
-def _doubled(answer: bytes) -> bytes:
-    *lines, tagged = _lines(answer)
-    return b"".join([*lines, *lines, tagged])
-
-
-LEGAL: dict[str, Change] = {
-    "as it is": lambda answer: answer,
-    "lower case": lambda answer: re.sub(rb"(?m)^(\* (?:\d+ )?)(FETCH|SEARCH|OK)", lambda got: got[0].lower(), answer),
-    "in another order": _shuffled,
-    "doubled": _doubled,
-    "two lines of numbers": lambda answer: re.sub(rb"(\* SEARCH)((?: \d+)+) (\d+)\r\n", rb"\1\2\r\n\1 \3\r\n", answer),
-    "a tail": lambda answer: re.sub(rb"(\* SEARCH[ \d]*)\r\n", rb"\1 (MODSEQ 9)\r\n", answer),
-    "literal8": lambda answer: re.sub(rb" \{(\d+)\}\r\n", rb" ~{\1}\r\n", answer),
-    "flags behind": lambda answer: re.sub(END, b" FLAGS ())\r\n", answer),
-    "items outside": lambda answer: re.sub(END, b") X-A 5\r\n", answer),
-    "noise": lambda answer: b"* 1 FETCH (FLAGS ())\r\n* OK [ALERT] hello {5}\r\n* CAPABILITY IMAP4rev1\r\n" + answer,
-    "no origin": lambda answer: answer.replace(b"]<0>", b"]"),
-    "range": lambda answer: re.sub(
-        rb"\* SEARCH((?: \d+)+)",
-        lambda got: b'* ESEARCH (TAG "x") UID ALL ' + b",".join(got[1].split()),
-        answer,
-    ),
-}
-WRONG: dict[str, Change] = {
-    "first dropped": _first_dropped,
-    "all dropped": _all_dropped,
-    "emptied": lambda answer: _each_literal(answer, lambda _: b""),
-    "cut short": lambda answer: _each_literal(answer, lambda value: value[: len(value) // 3]),
-    "NIL": lambda answer: re.sub(rb"\{\d+\}\r\n", b"{0}\r\n", _each_literal(answer, lambda _: b"")).replace(
-        b"{0}\r\n", b"NIL"
-    ),
-    "another name": lambda answer: re.sub(rb"BODY\[[^\]]*\]", b"BODY[9]", answer),
-    "another UID": lambda answer: re.sub(rb"UID (\d+)", lambda got: b"UID %d" % (int(got[1]) + 500), answer),
-    "no numbers": lambda answer: re.sub(rb"\* SEARCH[ \d]*", b"* SEARCH", answer),
-    "other numbers": lambda answer: re.sub(rb"\* SEARCH[ \d]*", b"* SEARCH 900 901 902", answer),
-    "half of the numbers": lambda answer: re.sub(rb"(\* SEARCH \d+)[ \d]*", rb"\1", answer),
-    "words": lambda answer: answer.replace(b"* SEARCH", b"* SEARCH ALL OF").replace(b" FETCH (", b" FETCH ((("),
-    "refused": lambda answer: re.sub(
-        rb"\A.*?([A-P]{4}\d+) OK [^\r]*\r\n\Z", rb"\1 BAD no\r\n", answer, flags=re.DOTALL
-    ),
-    "too small a literal": lambda answer: re.sub(rb"\{(\d)\d*\}", rb"{\1}", answer),
-}
+    def is_due(self, number: int) -> bool:
+        """Whether the answer of this number, from 0, is changed."""
+        return number >= self.after and (not self.times or number < self.after + self.times)
 
 
 @dataclass
 class Plan:
-    """Which answers are changed: to this command, by this change, the first `times` (0: all) after `after`."""
+    """The steps, the forms of the requests, and the sort of the mails between them."""
 
-    command: str
-    change: str
-    after: int
-    times: int
-
-
-def plans(changes: dict[str, Change], times: st.SearchStrategy[int]) -> st.SearchStrategy[Plan]:
-    """Of one kind."""
-    return st.builds(Plan, st.sampled_from(COMMANDS), st.sampled_from(sorted(changes)), st.integers(0, 4), times)
+    steps: list[Step]
+    forms: list[str]
+    others: int
 
 
-def script(plan: Plan, changes: dict[str, Change], server: ScriptedImap) -> None:
+@dataclass
+class Folder:
+    """A watched folder of the server's and what was told of it. `requests`: order ID by UID."""
+
+    server: ScriptedImap
+    place: Path
+    plan: Plan
+    clock: MovedClock = field(default_factory=MovedClock)
+    lasting: Lasting = field(default_factory=Lasting)
+    said: io.StringIO = field(default_factory=io.StringIO)
+    requests: dict[int, str] = field(default_factory=dict)
+
+    def deliver(self, count: int) -> None:
+        """So many requests, and a mail of somebody else's beside each."""
+        for _ in range(count):
+            number = len(self.requests)
+            order = mails.order_id(number)
+            uid = self.server.deliver(FORMS[self.plan.forms[number]](order), announce=False)
+            self.requests[uid] = order
+            self.server.deliver(OTHERS[(self.plan.others + number) % len(OTHERS)](), announce=False)
+
+    def a_mail_comes(self) -> None:
+        """One of somebody else's, while a command is answered."""
+        self.server.deliver(OTHERS[0](), announce=False)
+
+    def a_mail_goes(self) -> None:
+        """The first one of somebody else's, likewise."""
+        others = [uid for uid in self.server.folders["INBOX"].uids() if uid not in self.requests]
+        if others:
+            self.server.expunge(others[0])
+
+    def untold(self, *, told_by_order: bool = False) -> set[int]:
+        """The requests of which no order ID was told nor, unless it must be, that this very mail can't be read."""
+        noticed = [found.groups() for found in NOTICED.finditer(self.said.getvalue()) if found[4] != "quiet"]
+        orders = {order for _, _, order, _ in noticed}
+        doubtful = {int(uid) for uid, _, order, _ in noticed if order == "-"}
+        return {
+            uid
+            for uid, order in self.requests.items()
+            if order not in orders and (told_by_order or uid not in doubtful)
+        }
+
+    def is_well(self) -> bool:
+        """Whether there was a good search in the last three minutes."""
+        last = good_search(self.place)
+        return last is not None and self.clock.now().timestamp() - last < 185
+
+    @contextmanager
+    def connected(self) -> Iterator[tuple[Mailbox, Search]]:
+        """One connection, to be searched by hand."""
+        made = configured(self.place)
+        opened = mailbox.log_in(server_of(self.server)(made.accounts[0])).open("INBOX")
+        try:
+            with contextlib.closing(Store.open(made.watch.state_dir)) as store:
+                found = Search(made, made.accounts[0], opened, store, Signals(), self.clock, Progress(self.clock))
+                found.lasting = self.lasting
+                yield opened, found
+        finally:
+            opened.close()
+
+    def watch(self, seconds: float) -> None:
+        """Search once a minute, and connect again after a lost connection."""
+        until = self.clock.passed + seconds
+        while self.clock.passed < until:
+            with contextlib.suppress(Unreachable), self.connected() as (opened, found):
+                while self.clock.passed < until:
+                    found.go()
+                    opened.noop()
+                    self.clock.passed += 61
+            self.clock.passed += 20
+
+
+@contextmanager
+def folder(plan: Plan) -> Iterator[Folder]:
+    """A folder on a server that answers by the plan."""
+    with tempfile.TemporaryDirectory() as place, ScriptedImap() as server:
+        made = Folder(server, Path(place), plan)
+        with contextlib.redirect_stderr(made.said):
+            yield made
+        assert not server.violations
+
+
+EVENTS: dict[str, Callable[[Folder], None]] = {"a mail comes": Folder.a_mail_comes, "a mail goes": Folder.a_mail_goes}
+CHANGES = {of: LEGAL[of] | WRONG[of] for of in LEGAL}
+assert not any(LEGAL[of].keys() & WRONG[of].keys() for of in LEGAL)  # noqa: S101 - else one of them would never be made
+
+
+def stage(command: str, arguments: str) -> str:
+    """What a command asks for."""
+    if command != "UID FETCH":
+        return {"EXAMINE": "examine", "UID SEARCH": "search", "NOOP": "noop"}[command]
+    items = arguments.partition(" ")[2]
+    if "BODYSTRUCTURE" in items:
+        return "structure"
+    if "HEADER" in items:
+        return "headline"
+    if "BODY" in items:
+        return "text"
+    return "list" if ":*" in arguments else "identity"
+
+
+def script(made: Folder) -> None:
     """Answer by the plan."""
-    count = [0]
+    count: Counter[str] = Counter()
 
     def changed(session: Session, tag: str, arguments: str) -> bool:
-        count[0] += 1
-        if count[0] <= plan.after or (plan.times and count[0] > plan.after + plan.times):
-            return False
+        of = stage(session.command, arguments)
+        due = [step for step in made.plan.steps if step.stage == of and step.is_due(count[of])]
+        count[of] += 1
+        for step in due:
+            if step.change in EVENTS:
+                EVENTS[step.change](made)
         answer = session.ordinary(tag, arguments)
-        session.write(changes[plan.change](answer))
+        exists = len(made.server.folders["INBOX"].mails)
+        for step in due:
+            if change := CHANGES[of].get(step.change):
+                with contextlib.suppress(ValueError):
+                    answer = change(answer, Pick(step.which, step.amount, exists))
+        session.write(answer)
+        if any(step.change in HANGS_UP for step in due):
+            session.close()
         return True
 
-    server.script(plan.command, changed, always=True)
+    for command in COMMANDS:
+        made.server.script(command, changed, always=True)
 
 
-def deliver(server: ScriptedImap, first: int, count: int) -> None:
-    """So many requests, and a mail of somebody else's beside each."""
-    for number in range(first, first + count):
-        server.deliver(mails.by_notification(mails.order_id(number)), announce=False)
-        server.deliver(OTHER, announce=False)
+def steps(changes: dict[str, dict[str, Change]], times: st.SearchStrategy[int]) -> st.SearchStrategy[Step]:
+    """One change to the answers of one stage."""
+    known = sorted((of, name) for of, names in changes.items() for name in [*names, *EVENTS])
+    chosen = st.sampled_from(known)
+    return st.builds(
+        lambda of, which, amount, after, times: Step(*of, which, amount, after, times),
+        chosen, st.integers(0, 5), st.integers(0, 999), st.integers(0, 4), times,
+    )  # fmt: skip
 
 
-def watch(server: ScriptedImap, folder: Path, clock: MovedClock, lasting: Lasting, seconds: float) -> None:
-    """Search once a minute, and connect again after a lost connection."""
-    until = clock.passed + seconds
-    while clock.passed < until:
-        with contextlib.suppress(Unreachable), searching(configured(folder), server, clock, lasting) as found:
-            while clock.passed < until:
-                found.go()
-                clock.passed += 61
-        clock.passed += 20
+def plans(of: st.SearchStrategy[list[Step]]) -> st.SearchStrategy[Plan]:
+    """The changes, and what lies in the folder."""
+    forms = st.lists(st.sampled_from(sorted(FORMS)), min_size=4, max_size=4)
+    return st.builds(Plan, of, forms, st.integers(0, len(OTHERS) - 1))
 
 
-def is_well(folder: Path, clock: MovedClock) -> bool:
-    """Whether there was a good search in the last three minutes."""
-    last = good_search(folder)
-    return last is not None and clock.now().timestamp() - last < 185
+LEGAL_STEP = steps(LEGAL, st.sampled_from([0, 1, 3]))
+WRONG_STEP = steps(WRONG, st.sampled_from([0, 1, 2, 5]))
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(plans(LEGAL, st.just(0)))
+@given(plans(st.lists(LEGAL_STEP, min_size=1, max_size=3)))
 def test_an_answer_that_is_legal_in_whatever_form_is_read_by_the_first_search(plan: Plan) -> None:
-    with tempfile.TemporaryDirectory() as place, ScriptedImap() as server:
-        folder, clock = Path(place), MovedClock()
-        deliver(server, 0, 3)
-        script(plan, LEGAL, server)
-        with searching(configured(folder), server, clock) as found:
+    with folder(plan) as made:
+        made.deliver(3)
+        script(made)
+        with made.connected() as (opened, found):
+            for more in (0, 1):
+                made.deliver(more)
+                began = time.monotonic()
+                found.go()
+                assert not made.untold(told_by_order=True)
+                assert time.monotonic() - began < 5
+                opened.noop()
+                made.clock.passed += 61
             found.go()
-            assert kinds(folder).count("request") == 3
-            deliver(server, 3, 1)
-            clock.passed += 61
-            found.go()
-            assert kinds(folder).count("request") == 4
-        assert is_well(folder, clock)
-        assert "unreadable" not in kinds(folder)
-        assert not server.violations
+        assert made.is_well()
+        assert "kind=unreadable" not in made.said.getvalue()
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(plans(WRONG, st.sampled_from([0, 1, 2, 5])))
+@given(plans(st.builds(add, st.lists(WRONG_STEP, min_size=1, max_size=2), st.lists(LEGAL_STEP, max_size=1))))
 def test_after_a_wrong_answer_all_is_told_or_the_folder_is_not_well(plan: Plan) -> None:
-    """And once the server answers rightly all is told and well. Planted faults: an empty headline counts as somebody
-    else's: red; a list is believed whatever EXISTS says: red; half a text is taken for the text: red."""
-    with tempfile.TemporaryDirectory() as place, ScriptedImap() as server:
-        folder, clock, lasting = Path(place), MovedClock(), Lasting()
-        deliver(server, 0, 2)
-        script(plan, WRONG, server)
-        watch(server, folder, clock, lasting, QUARTER / 2)
-        deliver(server, 2, 1)
-        watch(server, folder, clock, lasting, QUARTER)
-        known = kinds(folder)
-        told = known.count("request") + known.count("unreadable") + known.count("possible")
-        assert told >= 3 or not is_well(folder, clock)
-        server.unscript()
-        deliver(server, 3, 1)
-        watch(server, folder, clock, lasting, QUARTER)
-        known = kinds(folder)
-        assert known.count("request") + known.count("unreadable") + known.count("possible") >= 4
-        assert is_well(folder, clock)
-        assert not server.violations
+    """And once the server answers rightly all is told and well."""
+    with folder(plan) as made:
+        made.deliver(2)
+        script(made)
+        made.watch(QUARTER / 2)
+        made.deliver(1)
+        made.watch(QUARTER)
+        assert not made.untold() or not made.is_well()
+        made.server.unscript()
+        made.deliver(1)
+        made.watch(QUARTER)
+        assert not made.untold()
+        assert made.is_well()
