@@ -319,7 +319,8 @@ class Mailbox:
             return False
         if self._top is not None:
             new = sum(uid > self._top for uid in found)
-            if new < told - self._connection.counted:
+            # More than have come: numbers of mails that are not there, in place of those that are.
+            if not told <= self._connection.counted + new <= max(told, self._connection.exists):
                 return False
             self._count(self._connection.counted + new, found)
         elif above is None:

@@ -213,6 +213,8 @@ def test_a_list_is_read_in_all_its_forms(server: ScriptedImap, line: str) -> Non
 
 
 def test_a_range_is_expanded(server: ScriptedImap) -> None:
+    for uid in (7, 8, 9, 11, 12, 43):
+        server.deliver(mails.neighbour(uid), uid=uid)
     server.script("UID SEARCH", misbehave.says('* ESEARCH (TAG "x") UID ALL 43,7:9,12:11', "{tag} OK done"))
     with opened(server) as box:
         assert box.uids() == [7, 8, 9, 11, 12, 43]

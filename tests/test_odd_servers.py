@@ -416,6 +416,32 @@ def test_a_list_that_does_not_grow_with_exists_is_not_believed(
         assert not [line for line in server.lines()[fetched:] if "UID FETCH" in line]
 
 
+@pytest.mark.parametrize("by", [500, 1, 2])
+def test_a_list_of_numbers_that_are_not_there_is_not_believed(server: ScriptedImap, tmp_path: Path, by: int) -> None:
+    """They are as many as EXISTS says. Planted fault: only a list that is too short is doubted: the mails are told as
+    unreadable ones that nobody can find, red."""
+    deliver_all(server)
+    server.script(
+        "UID SEARCH",
+        misbehave.changed(
+            lambda answer: re.sub(
+                rb"\* SEARCH[ \d]*",
+                lambda got: b" ".join([b"* SEARCH", *(b"%d" % (int(uid) + by) for uid in got[0].split()[2:])]),
+                answer,
+            )
+        ),
+        always=True,
+    )
+    clock = MovedClock()
+    with searching(configured(tmp_path), server, clock) as found:
+        for _ in range(6):
+            found.go()
+            clock.passed += 61
+        assert told(tmp_path) == 3
+        assert "unreadable" not in kinds(tmp_path)
+        assert not found.lasting.doubtful
+
+
 def test_a_mail_that_comes_and_goes_between_two_searches_is_no_contradiction(
     server: ScriptedImap, tmp_path: Path
 ) -> None:
