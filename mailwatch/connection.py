@@ -29,6 +29,9 @@ _COUNT = re.compile(rb"\* (\d{1,10}) (EXISTS|EXPUNGE)\b")
 # What stands before a line's own words: `* 12 FETCH`, `* OK [UIDVALIDITY`, `ABCD7 OK`. imaplib knows it in upper case
 # only and with one blank; RFC 3501 section 9 knows any case.
 _PREFIX = re.compile(rb"(?:\*[ \t]+(?:\d+[ \t]+)?|[A-Za-z]{4}\d+[ \t]+)[A-Za-z-]+(?:[ \t]+\[[A-Za-z-]+)?", re.ASCII)
+# A server's words end with their line (RFC 3501 section 9, resp-text); imaplib takes `{5}` there for a literal, and the
+# next five bytes for its text.
+_WORDS_LIKE_LITERAL = re.compile(rb"\* (?:OK|NO|BAD|BYE|PREAUTH) .*\{\d+\}\s*\Z")
 _STATUS = {b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH"}
 # A half-open link is found by the kernel within about two minutes even where nothing is sent (reliability L1).
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 3}
@@ -149,6 +152,8 @@ class Connection(imaplib.IMAP4):
         line = self._take(self._buffer.index(b"\n") + 1)
         if prefix := _PREFIX.match(line):
             line = b" ".join(prefix[0].split()).upper() + line[prefix.end() :]
+        if _WORDS_LIKE_LITERAL.match(line):
+            line = line.rstrip() + b" \r\n"
         if count := _COUNT.match(line):
             self._count(int(count[1]), count[2])
         return line

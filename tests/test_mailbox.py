@@ -97,6 +97,16 @@ def multipart(*parts: str) -> bytes:
     return f"{head}{body}--b--\r\n".encode()
 
 
+@pytest.mark.parametrize("command", ["EXAMINE", "NOOP", "CAPABILITY"])
+def test_words_that_end_like_a_literal_are_words(server: ScriptedImap, command: str) -> None:
+    """Seen red: imaplib took the next five bytes for a literal, here the `* 1 E` of EXISTS."""
+    server.deliver(mails.neighbour(0))
+    server.script(command, misbehave.changed(lambda answer: b"* OK [ALERT] hello {5}\r\n" + answer), always=True)
+    with opened(server) as box:
+        box.noop()
+        assert (box.exists, box.uidnext, box.uids()) == (1, 2, [1])
+
+
 # ---- listing ----
 
 
