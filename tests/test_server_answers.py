@@ -128,8 +128,9 @@ class Folder:
         return [(int(each["uid"]), each["order"]) for each in found if each["action"] != "quiet"]
 
     def is_well(self) -> bool:
-        """Whether there was a good search in the last three minutes."""
-        last = good_search(self.place)
+        """Whether there was a good search in the last three minutes; none where no folder was ever opened."""
+        has_store = (self.place / "state" / "mailwatch.sqlite").exists()
+        last = good_search(self.place) if has_store else None
         return last is not None and self.clock.now().timestamp() - last < 185
 
     @contextmanager
