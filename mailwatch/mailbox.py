@@ -237,11 +237,15 @@ class Mailbox:
             # One malformed BODYSTRUCTURE: the beginning of the mail says enough.
             with contextlib.suppress(*server_fault.SURPRISES):
                 found = self._text_by_parts(headline)
-            if found is not None and found.text.strip():
+            if found is not None and found.text.strip() and message.CUT_SHORT not in found.defects:
                 return found
-            # Its structure shows no text: a wrong boundary, odd line ends, an encoded container.
+            # Its structure shows no text: a wrong boundary, odd line ends, an encoded container. Or less text came than
+            # the structure says, which may count wrong.
             beginning = self._beginning(headline)
-            return beginning if beginning is not None and (found is None or beginning.text.strip()) else found
+            if beginning is None or found is None:
+                return beginning or found
+            is_better = message.CUT_SHORT not in beginning.defects or not found.text.strip()
+            return beginning if beginning.text.strip() and is_better else found
 
     @property
     def news(self) -> bool:
@@ -465,6 +469,9 @@ class Mailbox:
             return None
         has_sealed = fetched.has_sealed(structure)
         read = message.assemble(header, found, has_sealed=has_sealed)
+        sizes = [min(fetched.octets(structure, part.section), message.LIMIT_TEXT) for part in parts]
+        if any(len(text.body) < size for text, size in zip(found, sizes, strict=True)):
+            return message.cut_short(read)
         if not (attached and self.reads_attached(read)):
             return read
         bodies = self._bodies(uid, dict.fromkeys((part.section for part in attached), 0), with_mime=False)
@@ -514,17 +521,22 @@ class Mailbox:
         return None if is_empty else bodies
 
     def _beginning(self, headline: Headline) -> Message | None:
-        """None where less than half of it comes, of a mail whose size is known."""
-        least = min(headline.size, MAX_WHOLE) // 2
+        """None where less than half of it comes, of a mail whose size is known; "cut short" where much is missing.
+
+        Exchange only estimates RFC822.SIZE unless it is told to count (EnableExactRFC822Size).
+        """
+        size = min(headline.size, MAX_WHOLE)
+        longest = b""
         ways = [f"BODY.PEEK[]<0.{MAX_WHOLE}>"]
         if 0 < headline.size <= MAX_WHOLE:
             ways.append("BODY.PEEK[]")
         for items in ways:
             values = self._fetch([headline.uid], items)[0].get(headline.uid, {})
             data = fetched.body(values, "")
-            if data and len(data) >= least:
+            longest = max(longest, data, key=len)
+            if data and len(data) * 10 >= size * 9:
                 return message.parse(data)
-        return None
+        return message.cut_short(message.parse(longest)) if longest and len(longest) >= size // 2 else None
 
     def _fetch(self, uids: Sequence[int], items: str) -> tuple[dict[int, dict[bytes, Any]], bool]:
         """By UID, what the server shows of these mails; and whether all of its answer could be read.

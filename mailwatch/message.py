@@ -39,6 +39,7 @@ _LIMIT_ENCODED = 3 * html_text.LIMIT
 LIMIT_PART_FIELD = 2000
 
 STILL_ENCODED = "some text is still encoded"
+CUT_SHORT = "less of the text came than there is"
 _SEALED_PART = "a part can only be opened by another mail program"
 
 # A mail can make mail-parser log its headers, which hold buyers' data.
@@ -198,6 +199,11 @@ def assemble(
     moved = [leaf for part in attached or [] for leaf in _leaves(part.mime + b"\r\n\r\n" + part.body)]
     defects = [*([] if texts else ["the mail has no text part"]), *([_SEALED_PART] if has_sealed else [])]
     return _message(header[:LIMIT_MAIL], texts, defects, _attached(moved))
+
+
+def cut_short(message: Message) -> Message:
+    """Return the message with the note that its text lacks an end which the server did not show."""
+    return replace(message, defects=(*message.defects, CUT_SHORT))
 
 
 def read_attached(message: Message) -> tuple[Message, ...]:

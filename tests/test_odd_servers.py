@@ -8,8 +8,8 @@ from pathlib import Path
 
 import mails
 import pytest
-from beds import mime, misbehave
-from beds.imap_text import chosen
+from beds import answers, mail_forms, mime, misbehave
+from beds.imap_text import chosen, literal
 from beds.scripted import Script, ScriptedImap, Session
 from test_reading import MovedClock, good_search, kinds, searching
 from test_watch import configured, recorded, server_of
@@ -440,6 +440,48 @@ def test_a_list_of_numbers_that_are_not_there_is_not_believed(server: ScriptedIm
         assert told(tmp_path) == 3
         assert "unreadable" not in kinds(tmp_path)
         assert not found.lasting.doubtful
+
+
+@pytest.mark.parametrize("percent", [10, 50, 70, 85])
+@pytest.mark.parametrize("form", ["by its text", "by its text, alternative"])
+def test_a_text_that_never_comes_whole_is_no_text_of_somebody_elses(
+    server: ScriptedImap, tmp_path: Path, form: str, percent: int
+) -> None:
+    """Seen red: what came of it twice was taken for the text, and the mail was ignored."""
+
+    def cut(answer: bytes) -> bytes:
+        def shorter(value: bytes) -> bytes:
+            whole = answers.content(value)
+            return literal(whole[: len(whole) * percent // 100])
+
+        is_text = b"BODYSTRUCTURE" not in answer and b"HEADER" not in answer and b"BODY[" in answer
+        return answers.with_one_item(answer, answers.Pick(0, 0), b"BODY[", shorter) if is_text else answer
+
+    server.deliver(mail_forms.FORMS[form](mails.order_id(1)))
+    server.script("UID FETCH", misbehave.changed(cut), always=True)
+    with searching(configured(tmp_path), server, MovedClock()) as found:
+        found.go()
+    assert kinds(tmp_path) in (["unreadable"], ["possible"], ["request"])
+
+
+@pytest.mark.parametrize("lie", ["structure", "size"])
+def test_a_size_that_is_too_large_in_one_place_makes_no_text_doubtful(
+    server: ScriptedImap, tmp_path: Path, lie: str
+) -> None:
+    """Planted fault: a text that is shorter than its structure says is always cut short: told, red."""
+    uid = server.deliver(mails.neighbour(0))
+    if lie == "structure":
+        server.script(
+            "UID FETCH",
+            misbehave.changed(lambda answer: re.sub(rb'("BASE64") \d+', rb"\1 99999", answer)),
+            always=True,
+        )
+    else:
+        server.override(uid, "RFC822.SIZE", b"99999")
+    with searching(configured(tmp_path), server, MovedClock()) as found:
+        found.go()
+        assert not found.lasting.doubtful
+    assert (recorded(tmp_path), kinds(tmp_path)) == (1, [])
 
 
 def test_a_mail_that_comes_and_goes_between_two_searches_is_no_contradiction(

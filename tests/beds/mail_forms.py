@@ -75,10 +75,22 @@ def _raw_subject(mail: bytes) -> bytes:
     return re.sub(rb"(?m)^Subject:[^\r]*(?:\r\n [^\r]*)*", "Subject: 注文のキャンセルリクエスト".encode(), mail)
 
 
+def _by_its_text(order: str) -> bytes:
+    """Neither its subject nor the first half of its text says what it is about."""
+    text = (
+        "出品者様\n\nいつも Amazon をご利用いただきありがとうございます。購入者からご連絡がありました。\n"
+        "内容をご確認のうえ、出荷前にご対応ください。詳しくはセラーセントラルの注文管理をご覧ください。\n\n"
+        f"購入者がこの注文のキャンセルをリクエストしました。\n注文番号: {order}\n"
+    )
+    return mails.mail("Amazon <seller-notification@amazon.co.jp>", "注文に関するお知らせ", text)
+
+
 FORMS: dict[str, Callable[[str], bytes]] = {
     "new route": mails.by_notification,
     "old route": mails.by_message,
     "wish": mails.wish,
+    "by its text": _by_its_text,
+    "by its text, alternative": lambda order: _alternative(_by_its_text(order)),
     "HTML": lambda order: mails.as_html(mails.by_notification(order)),
     "alternative": lambda order: _alternative(mails.by_notification(order)),
     "alternative, old route": lambda order: _alternative(mails.by_message(order)),
