@@ -23,6 +23,7 @@ from .answers import (
 )
 
 _SEARCH = re.compile(rb"\* SEARCH((?: \d+)*)\r\n")
+_COUNT = re.compile(rb"\* \d+ (?:EXISTS|EXPUNGE)", re.IGNORECASE)
 _SHORT = re.compile(rb"[ !#-\[\]-~]{0,200}\Z")
 
 
@@ -30,11 +31,17 @@ _SHORT = re.compile(rb"[ !#-\[\]-~]{0,200}\Z")
 
 
 def _shuffled(answer: bytes, pick: Pick) -> bytes:
-    return with_lines(answer, lambda all_: random.Random(pick.amount).sample(all_, len(all_)))  # noqa: S311 - an order
+    def shuffled(all_: list[bytes]) -> list[bytes]:
+        # A count and what is gone mean something else in another order (RFC 3501 section 7.4.1).
+        free, fixed = [line for line in all_ if not _COUNT.match(line)], [line for line in all_ if _COUNT.match(line)]
+        return random.Random(pick.amount).sample(free, len(free)) + fixed  # noqa: S311 - an order
+
+    return with_lines(answer, shuffled)
 
 
 def _doubled(answer: bytes, pick: Pick) -> bytes:
-    return with_one_line(answer, pick, lambda line: line * (2 + pick.amount % 2))
+    times = 2 + pick.amount % 2
+    return with_one_line(answer, pick, lambda line: line if _COUNT.match(line) else line * times)
 
 
 def _lower_case(answer: bytes, pick: Pick) -> bytes:
@@ -124,7 +131,8 @@ def _ranges(numbers: list[bytes]) -> bytes:
 
 def _search_refused(answer: bytes, pick: Pick) -> bytes:
     words = (b"NO [BADCHARSET] no", b"BAD Unknown SEARCH criterion", b"NO [CANNOT] can't search")[pick.amount % 3]
-    return re.sub(rb" OK .*", b" " + words.replace(b"\\", b""), lines(answer)[-1])
+    refused = re.sub(rb" OK .*", b" " + words, lines(answer)[-1])
+    return b"".join([line for line in lines(answer)[:-1] if not _SEARCH.match(line)]) + refused
 
 
 # ---- FETCH ----
