@@ -652,6 +652,31 @@ def test_what_says_well_without_the_service_s_answer_may_be_anybody(url: str, bo
     assert services.of(url).read(Answer(200, body)).result is Result.AMBIGUOUS
 
 
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 206])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+        f"line://token/U{'0' * 32}",
+        f"twilio://AC{'a' * 32}:{'b' * 32}@+15550001111/+15550002222",
+        "vonage://key:secret@0/1",
+        "clicksend://user:key@0",
+    ],
+)
+def test_no_good_status_is_the_service_s_answer(url: str, status: int) -> None:
+    """Seen red of 201 to 206: taken for accepted, though a proxy said so."""
+    for body in (b"", b"<html>log in", b"null"):
+        assert services.of(url).read(Answer(status, body)).result is Result.AMBIGUOUS
+
+
+def test_that_line_knows_an_alert_is_said_by_line_alone() -> None:
+    """Seen red: any 409 was taken for accepted."""
+    line = services.of(f"line://token/U{'0' * 32}")
+    assert line.read(answer(409, {"message": "The retry key is already accepted"})).result is Result.ACCEPTED
+    for body in (b"", b"<html>Conflict", None):
+        assert line.read(Answer(409, body)).result is Result.AMBIGUOUS
+
+
 # ---- writing the files ----
 
 

@@ -66,6 +66,11 @@ class Answer:
     body: bytes | None = b""
     retry_after: float = 0.0
 
+    @property
+    def is_well(self) -> bool:
+        """Whether it is 2xx, which a portal or proxy may say as well as the service."""
+        return 200 <= self.status < 300
+
 
 # By RFC 9110 and the services' own pages (domain section 10): 400 is of this message, 401 to 410 of the address.
 _BY_STATUS: dict[int, tuple[Result, Cause]] = {
@@ -89,7 +94,7 @@ _BY_STATUS: dict[int, tuple[Result, Cause]] = {
 def by_status(answer: Answer) -> Outcome:
     """What an HTTP status alone says; 2xx is accepted, a redirect is not and is not followed."""
     why = f"HTTP {answer.status}"
-    if 200 <= answer.status < 300:
+    if answer.is_well:
         return Outcome(Result.ACCEPTED, why)
     cause = Cause.ODD if answer.status < 500 else Cause.SERVER
     result, cause = _BY_STATUS.get(answer.status, (Result.PASSING, cause))

@@ -42,12 +42,13 @@ class Line(Service):
         request.headers["X-Line-Retry-Key"] = str(key)
 
     def read(self, answer: Answer) -> Outcome:
-        """409: accepted before. 200 with something that is not LINE's: a portal on the way. 429 may be the month's."""
+        """409: accepted before. With something that is not LINE's both that and 2xx are no acceptance: a portal or
+        proxy on the way. 429 may be the month's."""
+        said = json_of(answer)
+        if (answer.is_well or answer.status == 409) and said is None:
+            return Outcome(Result.AMBIGUOUS, f"HTTP {answer.status} without LINE's answer", cause=Cause.ODD)
         if answer.status == 409:
             return Outcome(Result.ACCEPTED, "HTTP 409, accepted before")
-        said = json_of(answer)
-        if answer.status == 200 and said is None:
-            return Outcome(Result.AMBIGUOUS, "HTTP 200 without LINE's answer", cause=Cause.ODD)
         if answer.status == 429 and said and "monthly limit" in str(said.get("message")).lower():
             return Outcome(Result.PERMANENT, "HTTP 429, monthly limit", cause=Cause.QUOTA)
         return by_status(answer)

@@ -42,15 +42,15 @@ class Slack(Service):
         request.payload.update(kept, text=plain, mrkdwn=False, unfurl_links=False, unfurl_media=False)
 
     def read(self, answer: Answer) -> Outcome:
-        """A webhook says `ok`, a bot `{"ok": true}`; 200 with anything else is no acceptance."""
-        if answer.status != 200:
+        """A webhook says `ok`, a bot `{"ok": true}`; 2xx with anything else is no acceptance."""
+        if not answer.is_well:
             return by_status(answer)
         said = json_of(answer)
         if answer.body == b"ok" or (said and said.get("ok") is True):
-            return Outcome(Result.ACCEPTED, "HTTP 200")
+            return Outcome(Result.ACCEPTED, f"HTTP {answer.status}")
         if said and said.get("ok") is False:
             return _refusal(str(said.get("error")), answer)
-        return Outcome(Result.AMBIGUOUS, "HTTP 200 without ok", cause=Cause.ODD)
+        return Outcome(Result.AMBIGUOUS, f"HTTP {answer.status} without ok", cause=Cause.ODD)
 
 
 def _refusal(error: str, answer: Answer) -> Outcome:

@@ -33,7 +33,7 @@ class Vonage(Sms):
 
     def read(self, answer: Answer) -> Outcome:
         """Accepted only with status 0."""
-        if answer.status != 200:
+        if not answer.is_well:
             return by_status(answer)
         messages = (json_of(answer) or {}).get("messages")
         if not isinstance(messages, list) or not messages:
@@ -53,7 +53,7 @@ class ClickSend(Sms):
 
     def read(self, answer: Answer) -> Outcome:
         """Accepted only where every message says SUCCESS."""
-        if answer.status != 200:
+        if not answer.is_well:
             return by_status(answer)
         data = (json_of(answer) or {}).get("data")
         messages = data.get("messages") if isinstance(data, dict) else None
@@ -89,10 +89,10 @@ class Twilio(Sms):
     def read(self, answer: Answer) -> Outcome:
         """A message that was made and failed at once is answered 201 as well; the state is in the body."""
         said = json_of(answer) or {}
-        if answer.status in {200, 201}:
+        if answer.is_well:
             if said.get("status") in {"failed", "undelivered", "canceled"}:
                 return Outcome(Result.REFUSED, _with_code("not sent", said.get("error_code")), cause=Cause.REFUSED)
-            if answer.body is not None and not said:
+            if answer.body is not None and not said.get("sid"):
                 return _without_its_answer(self.name)
         if answer.status == 400 and said.get("code") in _BAD_NUMBER:
             return Outcome(Result.PERMANENT, _with_code("HTTP 400", said.get("code")), cause=Cause.ADDRESS)
