@@ -63,6 +63,7 @@ class Connection(imaplib.IMAP4):
     the search did not list, whatever answer the line stood in.
     `exists`: how many mails the folder holds by the server's EXISTS and EXPUNGE lines. `asked_at`: how many of them
     were there when the last `ask` began; `counted`: how many its owner has counted. Both shrink with EXPUNGE.
+    `has_shrunk`: whether EXISTS fell without EXPUNGE since its owner set it to false.
     """
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, seconds: float) -> None:
@@ -74,6 +75,7 @@ class Connection(imaplib.IMAP4):
         self._idle_tag = b""
         self.announced = 0
         self.exists = self.asked_at = self.counted = 0
+        self.has_shrunk = False
         self.allow(seconds)
         super().__init__(host, port, seconds)
 
@@ -162,6 +164,7 @@ class Connection(imaplib.IMAP4):
         """`* 23 EXISTS`, `* 7 EXPUNGE`: the seventh mail is gone."""
         if name == b"EXISTS":
             self.announced += 1
+            self.has_shrunk |= number < self.exists
             self.exists = number
             self.asked_at, self.counted = min(self.asked_at, number), min(self.counted, number)
         else:

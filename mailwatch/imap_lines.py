@@ -24,6 +24,13 @@ _TOKEN = re.compile(
 )
 _ITEM = re.compile(rb"\s*(?:UID|FLAGS|INTERNALDATE|RFC822|BODY|ENVELOPE|MODSEQ|X-)", re.IGNORECASE)
 _ORIGIN = re.compile(rb"<(\d+)[\d.]*>\Z")
+_LISTED = re.compile(
+    rb'\*[ \t]+LIST[ \t]*(?:\((?P<flags>[^()]*)\)|NIL)[ \t]*(?:"(?:[^"\\]|\\.)*"|"\\"|[^\s"]+)[ \t]+(?P<name>.*)\Z',
+    re.DOTALL | re.IGNORECASE,
+)
+_QUOTED_NAME = re.compile(rb'"((?:[^"\\]|\\.)*)"(?:[ \t]|\Z)', re.DOTALL)
+_BEHIND_A_NAME = re.compile(rb'[ \t]+\("[^()]*\(.*\Z', re.DOTALL)
+_NUMBERS = re.compile(rb"[ \t]*\d{1,10}(?:[ \t]+\d{1,10})*[ \t]*", re.ASCII)
 _RANGES = re.compile(rb"\d{1,10}(?::\d{1,10})?(?:,\d{1,10}(?::\d{1,10})?)*", re.ASCII)
 _OTHER_NAMES = {b"RFC822": b"BODY[]", b"RFC822.HEADER": b"BODY[HEADER]", b"RFC822.TEXT": b"BODY[TEXT]"}
 
@@ -49,10 +56,13 @@ def literal_size(text: bytes) -> int | None:
 
 
 def goes_on(line: Line, text: bytes) -> bool:
-    """Return whether `text`, sent as a line of its own, belongs to the FETCH line before it.
+    """Return whether `text`, sent as a line of its own, belongs to the FETCH or SEARCH line before it.
 
-    Some servers break a BODYSTRUCTURE over lines (kisli/vmime#113) or send items behind the closing parenthesis.
+    Some servers break a BODYSTRUCTURE over lines (kisli/vmime#113) or send items behind the closing parenthesis; a long
+    list of numbers is broken as well.
     """
+    if kind(line) == b"SEARCH":
+        return _NUMBERS.fullmatch(text) is not None
     if kind(line) != b"FETCH":
         return False
     if _ITEM.match(text) or text.strip() in (b"", b")"):
@@ -139,6 +149,23 @@ def _value(token: re.Match[bytes]) -> Any:
     if atom.upper() == b"NIL":
         return None
     return int(atom) if atom.isdigit() and len(atom) <= 20 else _Atom(atom)
+
+
+def listed(line: Line) -> tuple[frozenset[bytes], bytes]:
+    """Return a LIST line's attributes in lower case and the folder's name as it is sent.
+
+    A name with blanks may stand without quotes, NIL for the attributes; what is behind the name (RFC 5258 section 6)
+    is left out. Raises `UnreadableLine`.
+    """
+    found = _LISTED.match(line[0])
+    if found is None:
+        raise UnreadableLine("no LIST")
+    flags, name = frozenset((found["flags"] or b"").lower().split()), found["name"]
+    if len(line) > 1 and _LITERAL_AT_END.fullmatch(name):
+        return flags, line[1]
+    if quoted := _QUOTED_NAME.match(name):
+        return flags, re.sub(rb"\\(.)", rb"\1", quoted[1], flags=re.DOTALL)
+    return flags, _BEHIND_A_NAME.sub(b"", name).strip(b'" \t')
 
 
 def numbers(lines: Iterable[Line], most: int) -> set[int]:

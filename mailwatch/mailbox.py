@@ -190,6 +190,10 @@ class Mailbox:
                 found = self._searched(since, above)
                 if found is None:
                     break
+                if self._connection.has_shrunk:
+                    # Not by EXPUNGE: mail that others took away, or a wrong number.
+                    self.examine_again()
+                    self._connection.asked_at = self.exists
                 if self._agrees(found, since, above):
                     # `n:*` always names the last mail (RFC 3501 section 6.4.8).
                     return sorted(uid for uid in found if above is None or uid > above)
@@ -209,6 +213,19 @@ class Mailbox:
             raise Unreachable("mailbox.lost", why="the folder was made anew: its UIDVALIDITY has changed")
         self.uidnext, self.exists = again.uidnext, again.exists
         self._connection.counted = min(counted, self.exists)
+
+    def is_listed_wrongly(self, uid: int) -> bool:
+        """Return whether a listed mail is none: FETCH shows as many as EXISTS says, and none of this UID.
+
+        `search_fault` says so then. False in a folder of over `MAX_COUNTED` mails.
+        """
+        if self.search_fault or self._connection.exists > MAX_COUNTED:
+            return False
+        with server_fault.surprises_lose():
+            shown, is_whole = self._range_shown(1)
+        if is_whole and uid not in shown:
+            self.search_fault = "UID SEARCH names mails that UID FETCH does not show"
+        return self.search_fault != ""
 
     def headlines(self, uids: Sequence[int]) -> Iterator[Headline]:
         """Size, arrival and the From and Subject fields of the given mails.
@@ -696,7 +713,7 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
         """
         with server_fault.surprises_lose(self._secrets):
             self.connection.allow(COMMAND_SECONDS if seconds is None else seconds)
-            self.connection.exists = 0
+            self.connection.exists, self.connection.has_shrunk = 0, False
             try:
                 return Mailbox(self, folder, self.select_folder(folder, readonly=True))
             except imaplib.IMAP4.abort:
@@ -726,16 +743,17 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
 
     def folder_names(self) -> list[tuple[frozenset[bytes], str]]:
         """Return (attributes in lower case, name) of every folder that can be opened, in the server's order."""
+        listed: list[tuple[frozenset[bytes], bytes]] = []
         with server_fault.surprises_lose(self._secrets):
             self.connection.allow(COMMAND_SECONDS)
-            # One name that is no modified UTF-7 must not cost the whole list, as in imapclient.
-            self.folder_encode = False
-            try:
-                listed = self.list_folders()
-            finally:
-                self.folder_encode = True
-        names = [(frozenset(flag.lower() for flag in flags), _name(name)) for flags, _, name in listed]
-        return [(flags, name) for flags, name in names if not flags & _NOT_OPENED]
+            answer = self.connection.ask(b'LIST "" "*"')
+            if answer.status != "OK":
+                raise LinkLost(f"LIST was answered {answer.status} {answer.words}")
+            # One odd line must not cost the whole list, as in imapclient.
+            for line in answer.lines:
+                with contextlib.suppress(imap_lines.UnreadableLine):
+                    listed.append(imap_lines.listed(line))
+        return [(flags, _name(name)) for flags, name in listed if name and not flags & _NOT_OPENED]
 
     def senders(self, folder: str, containing: str, since: date, seconds: float) -> list[str]:
         """Return the From addresses of the folder's mails of `since` and later that hold this ASCII text; of at most
@@ -781,13 +799,12 @@ class Client(imapclient.IMAPClient):  # type: ignore[misc]  # imapclient ships n
         return tuple(dict.fromkeys(found))
 
 
-def _name(listed: bytes | str) -> str:
-    if isinstance(listed, str):
-        return listed
-    try:
-        return str(imap_utf7.decode(listed))
-    except ValueError:
-        return listed.decode("latin-1")
+def _name(listed: bytes) -> str:
+    """In modified UTF-7 (RFC 3501 section 5.1.3); some servers write UTF-8 unasked."""
+    for decoded in (imap_utf7.decode, bytes.decode) if listed.isascii() else (bytes.decode,):
+        with contextlib.suppress(ValueError):
+            return str(decoded(listed))
+    return listed.decode("latin-1")
 
 
 def is_role(folder: str, role: str = "") -> bool:

@@ -210,6 +210,8 @@ def test_where_fetch_is_refused_too_the_connection_is_lost_with_its_words(server
         "* ESEARCH UID ALL 3,7",
         '* esearch (tag "x") uid all 3,7',
         '* ESEARCH (TAG "x") UID ALL 3|* ESEARCH (TAG "x") UID ALL 7:7',
+        "* SEARCH 3| 7",
+        "* SEARCH |3 |7",
     ],
 )
 def test_a_list_is_read_in_all_its_forms(server: ScriptedImap, line: str) -> None:
@@ -746,6 +748,54 @@ def test_junk_is_found_by_its_usual_names_where_no_attribute_says_it(server: Scr
     with logged_in(server) as client:
         assert client.resolve("\\Junk") == (name,)
         assert mailbox.is_junk_name(name)
+
+
+ODD_FOLDERS = {
+    "no attributes": rb'* LIST NIL "/" foo',
+    "a name with blanks": rb'* LIST () "/" My Mail',
+    "words behind the name": rb'* LIST () "/" foo ("CHILDINFO" ("SUBSCRIBED"))',
+    "a former name": rb'* LIST () "/" foo ("OLDNAME" ("bar"))',
+    "brackets": rb'* LIST () "/" a[b',
+    "a parenthesis": rb'* LIST () "/" a(b',
+    "no name": rb'* LIST () "/"',
+    "an empty name": rb'* LIST () "/" ""',
+    "a quote that stays open": rb'* LIST () "/" "foo',
+    "a backslash at the end": rb'* LIST () "/" "dir\"',
+    "a backslash as delimiter": rb'* LIST () "\" "a b"',
+    "no delimiter": rb"* LIST () NIL foo",
+    "a number": rb'* LIST () "/" 2024',
+    "no modified UTF-7": rb'* LIST () "/" "&AA"',
+    "Shift_JIS": b'* LIST () "/" "\x92\x8d\x95\xb6"',
+    "a literal": b'* LIST () "/" {5}\r\na"b\\c',
+    "another answer": rb"* STATUS foo (MESSAGES 3)",
+}
+
+
+@pytest.mark.parametrize("odd", ODD_FOLDERS)
+def test_one_odd_folder_does_not_hide_the_others(server: ScriptedImap, odd: str) -> None:
+    """Seen red with imapclient's reader: one such line, and the junk folder was not found; without attributes the
+    worker itself failed."""
+    server.script("LIST", raw(ODD_FOLDERS[odd] + b'\r\n* LIST (\\Junk) "/" Junk\r\n{tag} OK done'), always=True)
+    with logged_in(server) as client:
+        assert client.resolve("\\Junk") == ("Junk",)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (b'* LIST (\\Junk) "/" {4}\r\nRest', "Rest"),
+        (b'* LIST (\\Junk) "/" "a \\"b\\" \\\\c"', 'a "b" \\c'),
+        (b'* LIST (\\HasNoChildren \\Junk) "/" My Mail', "My Mail"),
+        (b'* LIST (\\Junk) "\\" "a b"', "a b"),
+        (b'* list (\\junk) nil rest ("CHILDINFO" ("SUBSCRIBED"))', "rest"),
+        ('* LIST () "/" "迷惑メール"'.encode(), "迷惑メール"),
+    ],
+)
+def test_a_folder_is_named_as_the_server_names_it(server: ScriptedImap, line: bytes, name: str) -> None:
+    """Seen red of a name in UTF-8: the junk folder counted as absent, which is well."""
+    server.script("LIST", raw(line + b"\r\n{tag} OK done"), always=True)
+    with logged_in(server) as client:
+        assert client.resolve("\\Junk") == (name,)
 
 
 def test_a_junk_folder_that_is_absent_is_none_and_no_other_folder(server: ScriptedImap) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import mails
@@ -589,6 +590,93 @@ def test_a_folder_that_was_deleted_or_renamed_is_noticed_within_two_minutes(
         clock.passed += 61
         with pytest.raises(FolderMissing):
             found.go()
+
+
+# ---- numbers that are not so ----
+
+
+def test_an_exists_that_falls_without_expunge_hides_no_mail(server: ScriptedImap, tmp_path: Path) -> None:
+    """SEARCH shows as few as it says, and EXAMINE shows all. Seen red: all but one were lost, and each search good."""
+    server.script("UID SEARCH", misbehave.says("* 1 EXISTS", "* SEARCH 1", "{tag} OK done"), always=True)
+    deliver_all(server)
+    search_all(server, tmp_path, times=2)
+    assert told(tmp_path) == 3
+
+
+def test_an_exists_that_falls_because_mail_is_gone_is_believed(
+    server: ScriptedImap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some servers announce so what another client took away (Twisted's does)."""
+    deliver_all(server)
+    clock = MovedClock()
+    with searching(configured(tmp_path), server, clock) as found:
+        found.go()
+        server.expunge(2)
+        server.script("NOOP", misbehave.says("* 5 EXISTS", "{tag} OK done"))
+        found._mailbox.noop()
+        found.go()
+        assert found._mailbox.is_listed_whole
+        server.deliver(mails.by_notification(mails.order_id(8)), announce=False)
+        clock.passed += 61
+        found.go()
+    assert told(tmp_path) == 4
+    assert "search_differs" not in capsys.readouterr().err
+
+
+def sequence_numbers(session: Session, tag: str, arguments: str) -> bool:
+    named = {mail.uid for mail in session._matching(arguments.split())}
+    shown = [str(place) for place, uid in enumerate(session._shown, 1) if uid in named]
+    session.write(f"* SEARCH {' '.join(shown)}\r\n{session.changes().decode()}{tag} OK done\r\n".encode())
+    return True
+
+
+def numbers_of_another_folder(session: Session, tag: str, arguments: str) -> bool:
+    named = [str(9000 + place) for place, _ in enumerate(session._matching(arguments.split()))]
+    session.write(f"* SEARCH {' '.join(named)}\r\n{session.changes().decode()}{tag} OK done\r\n".encode())
+    return True
+
+
+@pytest.mark.parametrize("lie", [sequence_numbers, numbers_of_another_folder])
+def test_uids_that_no_mail_has_are_given_up_for_those_that_fetch_shows(
+    server: ScriptedImap, tmp_path: Path, lie: Script
+) -> None:
+    """As many as EXISTS says. Seen red: each of them was told as unreadable and set aside, and no request was read.
+    Planted fault: no re-list when FETCH contradicts: those that were there before are lost, red."""
+    server.folders["INBOX"].uidnext = 500
+    deliver_all(server)
+    server.script("UID SEARCH", lie, always=True)
+    clock = MovedClock()
+    with searching(configured(tmp_path), server, clock) as found:
+        for _ in range(4):
+            found.go()
+            clock.passed += 60
+        assert told(tmp_path) == 3
+        server.deliver(mails.by_notification(mails.order_id(8)), announce=False)
+        found.go()
+        clock.passed += 600
+        found.go()
+        assert good_search(tmp_path) == pytest.approx(clock.now().timestamp(), abs=30)
+    assert kinds(tmp_path) == ["request"] * 4
+
+
+@pytest.mark.parametrize("uidnext", [1, 4, 4_294_967_295])
+def test_a_wrong_uidnext_makes_no_old_mail_new_and_hides_no_new_one(
+    server: ScriptedImap, tmp_path: Path, uidnext: int
+) -> None:
+    """Seen red: too low, requests from before the look-back were told; too high, new ones waited for the re-list."""
+    changed = re.compile(rb"UIDNEXT \d+")
+    right = misbehave.changed(lambda answer: changed.sub(b"UIDNEXT %d" % uidnext, answer))
+    server.script("EXAMINE", right, always=True)
+    for order in ORDERS:
+        server.deliver(mails.by_notification(order), when=datetime.now(UTC) - timedelta(days=60), announce=False)
+    clock = MovedClock()
+    with searching(configured(tmp_path), server, clock) as found:
+        found.go()
+        assert told(tmp_path) == 0
+        server.deliver(mails.by_notification(mails.order_id(8)), announce=False)
+        clock.passed += 61
+        found.go()
+    assert told(tmp_path) == 1
 
 
 def test_a_mailbox_that_was_restored_is_listed_whole_at_once(server: ScriptedImap, tmp_path: Path) -> None:

@@ -145,8 +145,10 @@ def kinds(tmp_path: Path) -> list[object]:
         lambda uid: refuses(uid, "NO The requested message could not be converted to an RFC-822 compatible format."),
         lambda uid: refuses(uid, "BAD Internal error: bodystructure"),
         hangs_up_over,
+        lambda uid: refuses(uid, "NO [SERVERBUG] Internal error occurred."),
+        lambda uid: refuses(uid, "NO [INUSE] Try again later"),
     ],
-    ids=["left out", "NO", "BAD", "link lost"],
+    ids=["left out", "NO", "BAD", "link lost", "a busy server", "in use"],
 )
 def test_a_mail_that_is_listed_and_never_shown_is_told_once_and_holds_no_other(
     server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poison: Callable[[int], Script]
@@ -293,6 +295,20 @@ def test_a_mail_that_is_known_is_not_doubted_where_a_re_list_does_not_show_it(
             clock.passed += 600
             found.go()
     assert kinds(tmp_path) == ["request"]
+
+
+def test_a_mail_over_which_the_server_says_busy_holds_no_other(server: ScriptedImap, tmp_path: Path) -> None:
+    """Dovecot says SERVERBUG of a damaged mail, and nothing else is known here yet. Seen red: it held the folder.
+    Planted fault: one that is refused alone is tried before the others: red."""
+    made, clock, lasting = configured(tmp_path), MovedClock(), Lasting()
+    for order in (ONE, TWO, THREE):
+        server.deliver(mails.by_notification(order))
+    server.script("UID FETCH", refuses(1, "NO [SERVERBUG] Internal error occurred."), always=True)
+    for _ in range(20):
+        clock.passed += 45
+        with searching(made, server, clock, lasting) as found, contextlib.suppress(Unreachable):
+            found.go()
+    assert sorted(map(str, kinds(tmp_path))) == ["request", "request", "unreadable"]
 
 
 def test_a_server_that_is_busy_blames_no_mail(server: ScriptedImap, tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ _BEGUN = 12
 # A server that has a bad minute shows no headline either: none is set aside before.
 _DOUBT_SECONDS = 180.0
 _AGAIN_SECONDS = 60.0
+# From so many refusals in a row on they may be about one of the mails, whatever the server says.
+_BELIEVED = 3
 _UNSEEN_SECONDS = 3600.0
 # After so long without a good search what comes is a backlog: newest first, and above so many alerts a digest.
 _OUTAGE = timedelta(minutes=15)
@@ -63,7 +65,7 @@ class Lasting:
     `piece`: how many headlines are asked for at once; `doubtful`: by UID, the mails whose headline or text does not
     come; `last`: those on whose text the link was lost or a process ended, tried behind all others; `unseen_again`: by
     UID, when a mail that was set aside unseen is to be asked for again; `search_fault`: why the folder was listed by
-    FETCH, as logged.
+    FETCH, as logged; `refused`: how often in a row a search ended because the server was busy with headlines.
     """
 
     piece: int = field(default_factory=lambda: mailbox.PIECE)
@@ -71,6 +73,20 @@ class Lasting:
     last: set[int] = field(default_factory=set)
     unseen_again: dict[int, float] = field(default_factory=dict)
     search_fault: str = ""
+    refused: int = 0
+
+    def refused_over(self, uids: Sequence[int], now: float, *, shows_others: bool) -> None:
+        """The server refused these headlines "now": believed twice. Then half as many next time, and one alone is tried
+        behind all others; only where those are shown it is this mail's fault (Dovecot's SERVERBUG of a damaged one)."""
+        self.refused += 1
+        if self.refused < _BELIEVED:
+            return
+        if len(uids) > 1:
+            self.piece = len(uids) // 2
+        elif shows_others:
+            self.lost_over(uids, now)
+        else:
+            self.last.add(uids[0])
 
     def lost_over(self, uids: Sequence[int], now: float) -> None:
         """The link was lost over these headlines: half as many next time, until the mail that did it stands alone."""
@@ -113,6 +129,7 @@ class Search:
         self._relist_at = self._examined_at = clock.monotonic()
         self._has_fetched = False
         self.lasting = Lasting()
+        self._is_search_wrong = False
         self._is_first = False
         self._is_backlog = False
         self._cancellations: list[tuple[Headline, Reading]] = []
@@ -184,9 +201,10 @@ class Search:
         )
 
     def _highest_uid(self) -> int:
-        if self._mailbox.uidnext:
-            return self._mailbox.uidnext - 1
-        return max(self._mailbox.uids(), default=0)
+        """By its list: some servers' UIDNEXT is too low or too high. Of a large folder only what is over UIDNEXT."""
+        below = (self._mailbox.uidnext or 1) - 1
+        is_short = self._mailbox.exists <= mailbox.MAX_COUNTED
+        return max(self._mailbox.uids(above=None if is_short or not below else below), default=below)
 
     def _examine_if_due(self) -> None:
         """Once a minute, and before a re-list. A mailbox that was restored is listed whole at once."""
@@ -216,7 +234,9 @@ class Search:
 
     def _relisted(self) -> list[int]:
         """The whole look-back: finds late and reused UIDs, and what a lagging SEARCH left out (traps section 1)."""
-        self._mailbox.search_fault, self._mailbox.is_listed_whole = "", True
+        self._mailbox.is_listed_whole = True
+        if not self._is_search_wrong:
+            self._mailbox.search_fault = ""
         bound = max(self._floor, max(self._seen, default=0) - _OLD_UIDS)
         # One that is listed whole can be counted.
         is_counted = self._mailbox.exists <= mailbox.MAX_COUNTED
@@ -305,7 +325,7 @@ class Search:
         others = sorted((uid for uid in uids if uid not in lasting.doubtful), key=lambda uid: uid in lasting.last)
         for at in range(0, len(others), lasting.piece):
             self._fetch_piece(others[at : at + lasting.piece])
-        lasting.piece = mailbox.PIECE
+        lasting.piece, lasting.refused = mailbox.PIECE, 0
         # Newest first, a cancellation would come before the request that it ends.
         ended, self._cancellations = self._cancellations, []
         for headline, reading in ended:
@@ -339,8 +359,11 @@ class Search:
         try:
             found = sorted(self._mailbox.headlines(piece), key=lambda each: order.get(each.uid, 0))
         except Unreachable as fault:
+            now = self._clock.monotonic()
             if not server_fault.is_passing(fault):
-                self.lasting.lost_over(piece, self._clock.monotonic())
+                self.lasting.lost_over(piece, now)
+            elif not fault.wait_seconds:
+                self.lasting.refused_over(piece, now, shows_others=self._has_fetched)
             raise
         self._has_fetched |= bool(found)
         return found
@@ -359,13 +382,16 @@ class Search:
             self._fetch_piece([uid])
         except Unreachable as fault:
             # Where the server shows other mails it is this one's fault; else it may be the server's, or the link's.
-            if self._has_fetched and not server_fault.is_passing(fault):
+            if self._has_fetched and not fault.wait_seconds:
                 self._store.folders.reading_failed(identity)
             else:
                 self._cut_short(identity)
             raise
         if uid in self.lasting.doubtful:
             self._store.folders.reading_failed(identity)
+            if self._mailbox.is_listed_wrongly(uid):
+                self._is_search_wrong = True
+                self._relist_at = self._clock.monotonic()
         else:
             self._cut_short(identity)
 
