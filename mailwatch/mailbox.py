@@ -156,6 +156,7 @@ class Mailbox:
         self.uidvalidity = fetched.number(examined.get(b"UIDVALIDITY"))
         self.uidnext = fetched.number(examined.get(b"UIDNEXT"))
         self.exists = fetched.number(examined.get(b"EXISTS")) or 0
+        self._says_exists = b"EXISTS" in examined  # else an empty list can't be told from a wrong one
         self.has_idle = client.has_capability("IDLE")
         self.idle_refusal = ""  # why not, in the server's words
         self.watched_as = folder  # its name in the configuration, where that is a role
@@ -332,6 +333,8 @@ class Mailbox:
     def _agrees(self, found: set[int], since: date | None, above: int | None) -> bool:
         """Whether a list is as long as EXISTS says: of the whole folder, else of what came since the last one."""
         told = self._connection.asked_at
+        if not found and not self._says_exists:
+            return False
         if since:
             return bool(found) or told == 0 or not self._is_last_after(since)
         if above is None and len(found) < told:

@@ -603,6 +603,18 @@ def test_an_exists_that_falls_without_expunge_hides_no_mail(server: ScriptedImap
     assert told(tmp_path) == 3
 
 
+def test_an_empty_list_of_a_folder_whose_count_is_not_said_is_not_believed(
+    server: ScriptedImap, tmp_path: Path
+) -> None:
+    """EXAMINE without EXISTS, and a SEARCH that lists nothing. Seen red: all were lost, and each search good."""
+    counted = re.compile(rb"\* \d+ EXISTS\r\n")
+    server.script("EXAMINE", misbehave.changed(lambda answer: counted.sub(b"", answer)), always=True)
+    server.script("UID SEARCH", nothing_listed, always=True)
+    deliver_all(server)
+    search_all(server, tmp_path, times=2)
+    assert told(tmp_path) == 3
+
+
 def test_an_exists_that_falls_because_mail_is_gone_is_believed(
     server: ScriptedImap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
