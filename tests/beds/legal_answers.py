@@ -63,8 +63,9 @@ def _noise(answer: bytes, pick: Pick) -> bytes:
         b"* NO Disk is 91%% full\r\n",
         b'* OK [PERMANENTFLAGS ()] none (of them) "stay\r\n',
     )
-    place = pick.which % len(lines(answer))
     noise = said[pick.amount % len(said)]
+    # The count is told behind what is gone.
+    place = len(lines(answer)) if _COUNT.match(noise) else pick.which % len(lines(answer))
     return with_lines(answer, lambda all_: [*all_[:place], noise, *all_[place:]])
 
 
