@@ -170,7 +170,10 @@ def folder(plan: Plan) -> Iterator[Folder]:
 
 
 EVENTS: dict[str, Callable[[Folder], None]] = {"a mail comes": Folder.a_mail_comes, "a mail goes": Folder.a_mail_goes}
-OF_MAILS = {"headline", "structure", "text"}  # twice as often as the others
+# What is drawn more often: most of what can be missed is in these.
+OF_MAILS = ("headline", "structure", "text", "text")
+OF_BODIES = {"emptied", "cut"}
+OFTEN = [form for form in sorted(FORMS) if form != "text over the limit"] + ["by its text"] * 4
 CHANGES = {of: LEGAL[of] | WRONG[of] for of in LEGAL}
 assert not any(LEGAL[of].keys() & WRONG[of].keys() for of in LEGAL)
 
@@ -223,23 +226,24 @@ def steps(
     changes: dict[str, dict[str, Change]], after: st.SearchStrategy[int], times: st.SearchStrategy[int]
 ) -> st.SearchStrategy[Step]:
     """One change to the answers of one stage."""
-    known = [(of, name) for of in sorted(changes) for name in [*sorted(changes[of]), *EVENTS] * (1 + (of in OF_MAILS))]
     which, amount = st.integers(0, 5), st.integers(0, 999)
-    return st.sampled_from(known).flatmap(
-        lambda of: st.builds(Step, st.just(of[0]), st.just(of[1]), which, amount, after, times)
-    )
+
+    def of_stage(of: str) -> st.SearchStrategy[Step]:
+        names = [*sorted(changes[of]), *EVENTS, *(name for name in changes[of] if name in OF_BODIES for _ in range(3))]
+        return st.builds(Step, st.just(of), st.sampled_from(names), which, amount, after, times)
+
+    return st.sampled_from([*sorted(changes), *OF_MAILS]).flatmap(of_stage)
 
 
 def plans(of: st.SearchStrategy[list[Step]]) -> st.SearchStrategy[Plan]:
     """The changes, and what lies in the folder."""
     # One that is large takes as long as ten others.
-    often = [form for form in sorted(FORMS) if form != "text over the limit"]
-    forms = st.lists(st.sampled_from([*often * 4, "text over the limit"]), min_size=4, max_size=4)
+    forms = st.lists(st.sampled_from([*OFTEN * 4, "text over the limit"]), min_size=4, max_size=4)
     return st.builds(Plan, of, forms, st.integers(0, len(OTHERS) - 1))
 
 
 LEGAL_STEP = steps(LEGAL, st.integers(0, 2), st.sampled_from([0, 1, 3]))
-WRONG_STEP = steps(WRONG, st.integers(0, 4), st.sampled_from([0, 1, 2, 5]))
+WRONG_STEP = steps(WRONG, st.integers(0, 3), st.sampled_from([0, 1, 2, 5]))
 
 
 @settings(max_examples=EXAMPLES, phases=PHASES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -268,7 +272,11 @@ def test_an_answer_that_is_legal_in_whatever_form_is_read_by_the_first_search(pl
 @settings(max_examples=EXAMPLES, phases=PHASES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plans(st.builds(add, st.lists(WRONG_STEP, min_size=1, max_size=2), st.lists(LEGAL_STEP, max_size=1))))
 def test_after_a_wrong_answer_all_is_told_or_the_folder_is_not_well(plan: Plan) -> None:
-    """And once the server answers rightly all is told and well."""
+    """And once the server answers rightly all is told and well.
+
+    Planted faults, each red within 200 examples: a headline without a From counts as somebody else's (39 examples); a
+    list is believed whatever EXISTS says (14); half a text is taken for the text (140).
+    """
     with folder(plan) as made:
         made.deliver(2)
         script(made)
