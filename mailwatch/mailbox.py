@@ -143,11 +143,14 @@ class Mailbox:
     """An examined folder. One thread uses it; `interrupt` may come from another.
 
     `search_fault`: why mails are listed by FETCH, until its owner sets it to "". `is_listed_whole`: false where fewer
-    mails were listed, since its owner set it to true, than the server says the folder holds.
+    mails were listed, since its owner set it to true, than the server says the folder holds. `is_mixed_up`: a mail's own
+    header named another sender than its headline, so that headlines may have stood under each other's UIDs; from then on
+    each is asked for alone.
     """
 
     search_fault = ""
     is_listed_whole = True
+    is_mixed_up = False
 
     def __init__(self, client: Client, folder: str, examined: dict[bytes, Any]) -> None:
         self._client = client
@@ -234,8 +237,9 @@ class Mailbox:
         A header without a readable From is asked for in other ways; one that has none in its whole length comes as it
         is. Mails that are gone are left out, and so are those that have a size and of which no header line can be had.
         """
-        for at in range(0, len(uids), PIECE):
-            yield from self._headline_piece(uids[at : at + PIECE])
+        size = 1 if self.is_mixed_up else PIECE
+        for at in range(0, len(uids), size):
+            yield from self._headline_piece(uids[at : at + size])
 
     def identities(self, uids: Sequence[int]) -> Iterator[tuple[int, datetime | None, int]]:
         """(UID, arrival, size) of the given mails, without a byte of their text; odd answers are left out."""
@@ -475,7 +479,9 @@ class Mailbox:
         """None where the header, the structure or a part that has a size does not come, or they contradict another."""
         uid, limit = headline.uid, message.LIMIT_HEADER_BLOCK + 1
         values = self._fetch([uid], f"BODYSTRUCTURE BODY.PEEK[HEADER]<0.{limit}>")[0].get(uid, {})
-        header, structure = fetched.body(values, "HEADER"), fetched.structure_of(values)
+        header = fetched.body(values, "HEADER")
+        self._compare_senders(headline, header)
+        structure = fetched.structure_of(values)
         parts = list(fetched.text_sections(structure))[:MAX_TEXT_PARTS]
         is_multipart = isinstance(structure[0], list)
         is_whole = len(header) >= limit or (header.strip() and fetched.is_ended(header))
@@ -499,6 +505,10 @@ class Mailbox:
             return None
         moved = [TextPart(part.mime, fetched.body(bodies, part.section)) for part in attached]
         return message.assemble(header, found, moved, has_sealed=has_sealed)
+
+    def _compare_senders(self, headline: Headline, header: bytes) -> None:
+        named, own = (b"".join(fetched.from_line(each).split()) for each in (headline.header, header))
+        self.is_mixed_up |= bool(named and own) and named != own
 
     def _text_parts(
         self, uid: int, structure: Any, parts: Sequence[TextSection], header: bytes
@@ -553,6 +563,7 @@ class Mailbox:
         for items in ways:
             values = self._fetch([headline.uid], items)[0].get(headline.uid, {})
             data = fetched.body(values, "")
+            self._compare_senders(headline, message.header_block(data))
             longest = max(longest, data, key=len)
             if data and len(data) * 10 >= size * 9:
                 return message.parse(data)

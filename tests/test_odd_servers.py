@@ -12,6 +12,7 @@ import pytest
 from beds import answers, mail_forms, mime, misbehave
 from beds.imap_text import chosen
 from beds.scripted import Script, ScriptedImap, Session
+from beds.wrong_answers import WRONG
 from test_reading import MovedClock, good_search, kinds, searching
 from test_watch import configured, recorded, server_of
 
@@ -440,6 +441,22 @@ def test_a_list_of_numbers_that_are_not_there_is_not_believed(server: ScriptedIm
             clock.passed += 61
         assert told(tmp_path) == 3
         assert "unreadable" not in kinds(tmp_path)
+        assert not found.lasting.doubtful
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_headlines_under_each_others_uids_hide_no_mail(server: ScriptedImap, tmp_path: Path, place: int) -> None:
+    """Seen red: the request was recorded as somebody else's, and the other's own header was believed."""
+
+    def swapped(answer: bytes) -> bytes:
+        is_headline = answer.count(b"BODY[HEADER.FIELDS") > place + 1
+        return WRONG["headline"]["UIDs swapped"](answer, answers.Pick(place, 0)) if is_headline else answer
+
+    deliver_all(server)
+    server.script("UID FETCH", misbehave.changed(swapped), always=True)
+    with searching(configured(tmp_path), server, MovedClock()) as found:
+        found.go()
+        assert kinds(tmp_path) == ["request"] * 3
         assert not found.lasting.doubtful
 
 

@@ -336,6 +336,7 @@ class Search:
     def _fetch_piece(self, piece: Sequence[int]) -> None:
         """Candidates are recorded one by one as they come; the others together, after the piece."""
         others: list[Headline] = []
+        was_mixed_up = self._mailbox.is_mixed_up
         headlines = self._headlines(piece)
         for headline in headlines:
             if _is_candidate(headline):
@@ -343,6 +344,10 @@ class Search:
                 self._take(headline)
             else:
                 others.append(headline)
+        if others and self._mailbox.is_mixed_up and not was_mixed_up:
+            # Theirs may be those of other mails as well.
+            self._fetch_piece([headline.uid for headline in others])
+            others = []
         self._store.record_others([self._recorded(headline) for headline in others])
         self._seen.update(headline.uid for headline in others)
         # A mail that is gone is not listed again; one that is known need not be shown again.
