@@ -143,9 +143,9 @@ class Mailbox:
     """An examined folder. One thread uses it; `interrupt` may come from another.
 
     `search_fault`: why mails are listed by FETCH, until its owner sets it to "". `is_listed_whole`: false where fewer
-    mails were listed, since its owner set it to true, than the server says the folder holds. `is_mixed_up`: a mail's own
-    header named another sender than its headline, so that headlines may have stood under each other's UIDs; from then on
-    each is asked for alone.
+    mails were listed, since its owner set it to true, than the server says the folder holds. `is_mixed_up`: a mail's
+    own header named another sender than its headline did, so that headlines may have stood under each other's UIDs;
+    from then on each is asked for alone.
     """
 
     search_fault = ""
