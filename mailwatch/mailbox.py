@@ -18,7 +18,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import imapclient
@@ -109,6 +109,8 @@ MAX_COUNTED = 10_000
 _MAX_LISTED = 50_000
 # Text whose size a BODYSTRUCTURE misstates may be this much longer where it is asked for without a limit.
 _MAX_MIME = 8192
+# No IMAP server is older (RFC 1064 is of 1988): an arrival before says only that the server has lost it.
+_FIRST_MAIL = datetime(1988, 1, 1, tzinfo=UTC)
 # What a server may say of a mail unasked: an answer with no more shows nothing.
 _UNASKED = {b"UID", b"FLAGS", b"MODSEQ"}
 _MAX_UNCUT = connection.MAX_LITERAL // 2
@@ -380,7 +382,11 @@ class Mailbox:
         listed = {uid for uid in shown if uid >= lowest}
         if since:
             arrivals = {uid: fetched.headline(uid, shown[uid][1]).received for uid in listed}
-            listed = {uid for uid, arrival in arrivals.items() if arrival is None or arrival.date() >= since}
+            listed = {
+                uid
+                for uid, arrival in arrivals.items()
+                if arrival is None or arrival < _FIRST_MAIL or arrival.date() >= since
+            }
         if searched is not None and (missed := len(listed - searched)):
             self.search_fault = f"UID SEARCH left out {missed} of {len(listed)} mails that FETCH shows"
         return listed if is_whole or searched is None else listed | {uid for uid in searched if uid >= lowest}

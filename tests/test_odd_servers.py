@@ -444,6 +444,22 @@ def test_a_list_of_numbers_that_are_not_there_is_not_believed(server: ScriptedIm
         assert not found.lasting.doubtful
 
 
+@pytest.mark.parametrize("date", [b'"01-Jan-1970 00:00:00 +0000"', b'"31-Dec-1969 23:59:59 -0100"', b"NIL"])
+def test_a_list_by_fetch_without_dates_leaves_out_no_mail(server: ScriptedImap, tmp_path: Path, date: bytes) -> None:
+    """Seen red: at a first start the mails of 1970 were older than the look-back."""
+    deliver_all(server)
+    server.script("UID SEARCH", misbehave.says("{tag} NO [CANNOT] no"), always=True)
+
+    def undated(answer: bytes) -> bytes:
+        is_list = b"BODY" not in answer
+        return answers.with_one_item(answer, answers.Pick(0, 0), b"INTERNALDATE", lambda _: date) if is_list else answer
+
+    server.script("UID FETCH", misbehave.changed(undated), always=True)
+    with searching(configured(tmp_path), server, MovedClock()) as found:
+        found.go()
+    assert kinds(tmp_path) == ["request"] * 3
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_headlines_under_each_others_uids_hide_no_mail(server: ScriptedImap, tmp_path: Path, place: int) -> None:
     """Seen red: the request was recorded as somebody else's, and the other's own header was believed."""

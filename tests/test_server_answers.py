@@ -28,8 +28,8 @@ from beds.scripted import ScriptedImap, Session
 from beds.wrong_answers import HANGS_UP, WRONG
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
-from test_reading import MovedClock, good_search
-from test_watch import configured, server_of
+from test_reading import MovedClock
+from test_watch import configured, rows, server_of
 
 from mailwatch import mailbox
 from mailwatch.errors import Unreachable
@@ -128,10 +128,10 @@ class Folder:
         return [(int(each["uid"]), each["order"]) for each in found if each["action"] != "quiet"]
 
     def is_well(self) -> bool:
-        """Whether there was a good search in the last three minutes; none where no folder was ever opened."""
+        """Whether there was a good search in the last three minutes; none where no folder was ever opened and listed."""
         has_store = (self.place / "state" / "mailwatch.sqlite").exists()
-        last = good_search(self.place) if has_store else None
-        return last is not None and self.clock.now().timestamp() - last < 185
+        known = rows(self.place, "SELECT last_good_search FROM folder") if has_store else []
+        return any(good and self.clock.now().timestamp() - float(str(good)) < 185 for (good,) in known)
 
     @contextmanager
     def connected(self) -> Iterator[tuple[Mailbox, Search]]:
