@@ -128,7 +128,7 @@ class Folder:
         return [(int(each["uid"]), each["order"]) for each in found if each["action"] != "quiet"]
 
     def is_well(self) -> bool:
-        """Whether there was a good search in the last three minutes; none where no folder was ever opened and listed."""
+        """Whether there was a good search in the last three minutes; none where no folder was ever listed."""
         has_store = (self.place / "state" / "mailwatch.sqlite").exists()
         known = rows(self.place, "SELECT last_good_search FROM folder") if has_store else []
         return any(good and self.clock.now().timestamp() - float(str(good)) < 185 for (good,) in known)
