@@ -90,6 +90,7 @@ FORMS: dict[str, Callable[[str], bytes]] = {
     "old route": mails.by_message,
     "wish": mails.wish,
     "by its text": _by_its_text,
+    "by its text, 8bit": lambda order: _eight_bit(_by_its_text(order)),
     "by its text, alternative": lambda order: _alternative(_by_its_text(order)),
     "HTML": lambda order: mails.as_html(mails.by_notification(order)),
     "alternative": lambda order: _alternative(mails.by_notification(order)),
