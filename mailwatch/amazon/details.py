@@ -38,9 +38,9 @@ _ORDER_LINK = re.compile(r"^(?:https?://)?([0-9a-z.-]+)/.*?([0-9]{3}-[0-9]{7}-[0
 _INNER_LINK = re.compile(r"(?=https?://)|(?<=[/=?&])(?<!://)(?=sellercentral\.)", re.IGNORECASE)
 # Link scanners wrap links in links: twice is common, thrice was never seen.
 _UNWRAPPINGS = 3
-# Proofpoint's v2 form writes `-3A` for `:`, `_` for `/`, `-2D` for `-`.
 # Sophos writes the whole link in base64.
 _BASE64_LINK = re.compile(r"(?<==)aHR0c(?:HM6Ly|DovL)[0-9A-Za-z+/]{12,}")
+# Proofpoint's v2 form writes `-3A` for `:`, `_` for `/`, `-2D` for `-`.
 _DASH_ESCAPE = re.compile(r"-([0-9A-F]{2})")
 
 _RELAY_ITEM = re.compile(r"(\d{1,4})\s*/\s*(\S.*)")
