@@ -273,6 +273,12 @@ class Dovecot:
         with self._client(folder, readonly=True, user=user) as client:
             return [int(uid) for uid in _good(client.uid("SEARCH", "ALL")).split()]
 
+    def mail(self, uid: int, folder: str = "INBOX", *, user: str | None = None) -> bytes:
+        """The mail under a UID, as the server shows it."""
+        with self._client(folder, readonly=True, user=user) as client:
+            _, answer = client.uid("FETCH", str(uid), "(BODY.PEEK[])")
+        return bytes(answer[0][1])
+
     def flag(self, uid: int, *flags: str, folder: str = "INBOX", user: str | None = None) -> None:
         """Add flags, as \\Seen by somebody who reads on a phone."""
         with self._client(folder, user=user) as client:

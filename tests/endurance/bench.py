@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,7 @@ TESTS = Path(__file__).resolve().parent.parent
 PLAIN, LINE = "plain", "line"
 PLACES = {PLAIN: "/plain", LINE: "api.line.me"}
 REPEAT = "再送の可能性"
+UNREADABLE = "読めない"
 STORE = "mailwatch.sqlite"
 _ORDER = re.compile(r"^\d{3}-\d{7}-\d{7}(?= |$)", re.MULTILINE)
 _ALONE = re.compile(r"^\d{3}-\d{7}-\d{7}$", re.MULTILINE)
@@ -184,6 +185,7 @@ class Told:
     marked: Counter[str] = field(default_factory=Counter)
     in_digests: Counter[str] = field(default_factory=Counter)
     digests: int = 0
+    unreadable: int = 0  # alerts of mails that can't be read
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -217,24 +219,23 @@ def told(recorder: Recorder, channel: str, since: int = 0) -> Told:
             found.faults.append(text)
         else:
             orders = _ALONE.findall(text)
+            found.unreadable += not orders and UNREADABLE in text
             found.singly.update(orders)
             found.marked.update(orders if REPEAT in title else ())
     return found
 
 
-def copied(program: Program) -> Mapping[str, list[sqlite3.Row]]:
-    """The outbox rows of each channel that were begun and not settled, as the files lie there: the copy is asked."""
+def copied(program: Program, query: str) -> list[sqlite3.Row]:
+    """Rows of the store as its files lie there: a copy is asked. None before it has that table."""
     with tempfile.TemporaryDirectory() as folder:
         for each in program.state.glob(f"{STORE}*"):
             shutil.copy(each, folder)
         with closing(sqlite3.connect(Path(folder) / STORE)) as store:
             store.row_factory = sqlite3.Row
-            query = "SELECT *, alert ->> 'order_id' AS order_id FROM outbox WHERE settled_at IS NULL AND attempts > 0"
             try:
-                rows = store.execute(query).fetchall()
+                return store.execute(query).fetchall()
             except sqlite3.OperationalError:
-                rows = []
-    return {name: [row for row in rows if row["channel"] == name] for name in PLACES}
+                return []
 
 
 def integrity(path: Path) -> str:
