@@ -98,6 +98,9 @@ send = ["request", "wish"]
         process = subprocess.Popen([sys.executable, "-m", "mailwatch", "--config", str(config), "run"], stderr=log)
         try:
             yield process
+        except (AssertionError, TimeoutError) as error:
+            error.add_note((folder / "run.log").read_text()[-4000:])
+            raise
         finally:
             process.terminate()
             process.wait(10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import struct
 import threading
@@ -28,12 +29,21 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many, all different: one that is free again may be drawn again."""
+    """So many, all different: one that is free again may be drawn again.
+
+    Below those that the system gives to outgoing connections (from 32768 on Linux), of which there are many here: one
+    that the system drew would be taken again before the server listens.
+    """
     with contextlib.ExitStack() as kept:
-        probes = [kept.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+        return [_bound(kept.enter_context(socket.socket())) for _ in range(count)]
+
+
+def _bound(probe: socket.socket) -> int:
+    while True:
+        port = random.SystemRandom().randrange(10000, 32768)
+        with contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 def reset(connection: socket.socket) -> None:
