@@ -73,6 +73,7 @@ class Program:
         self.store = self.state / STORE
         self._plant = plant
         self._environment = os.environ | recorder.environment()
+        self._environment["PYTHONFAULTHANDLER"] = "1"
         self._environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), str(TESTS.parent)])
         self._process: subprocess.Popen[bytes] | None = None
         self._log_from = 0
@@ -127,6 +128,13 @@ class Program:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def stacks(self) -> str:
+        """Abort it, where it lives; the end of its log, which says with that what each thread was at."""
+        if self.is_alive:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(10)
+        return self.said()[-8000:]
 
     def stop(self) -> int:
         """SIGTERM, and wait for the end; the exit code."""

@@ -23,7 +23,7 @@ from beds.dovecot import Dovecot
 from beds.recorder import Recorder
 from beds.wire import wait_until
 
-from .bench import LINE, PLACES, PLAIN, Figures, Program, Told, beds, integrity, say, told
+from .bench import LINE, PLACES, PLAIN, Figures, Program, Told, beds, copied, integrity, say, told
 from .planted import EXIT_CODE, OF_A_CHANNEL, STEPS
 
 # Between "the channel accepted" and "the mark is on disk": the one window.
@@ -63,11 +63,11 @@ class Case:
         self._began = time.monotonic()
         request, wished = sorted(self._orders, reverse=True)
         self._mails = [mails.by_notification(request), mails.wish(wished), mails.neighbour(10 * number + 7)]
-        self._deliver = server.deliver_all
+        self._server = server
 
     def deliver(self) -> None:
         """Let the mails come."""
-        self._deliver(self._mails)
+        self._server.deliver_all(self._mails)
 
     def told(self, channel: str) -> Told:
         """What the channel accepted since the case began."""
@@ -84,9 +84,10 @@ class Case:
         try:
             wait_until(lambda: self.is_told or not self._program.is_alive, seconds)
         except TimeoutError:
-            result.trouble = "not all told: " + self._program.said()[-600:]
-        if not self._program.is_alive:
-            result.trouble = f"ended with {self._program.process.returncode}"
+            result.trouble = self._why()
+        else:
+            if not self._program.is_alive:
+                result.trouble = f"ended with {self._program.process.returncode}"
         for name in PLACES:
             found = self.told(name)
             result.lost[name] = len(self._orders - found.orders)
@@ -98,6 +99,13 @@ class Case:
             result.trouble += f" integrity_check: {sound}"
         result.seconds = time.monotonic() - self._began
         return result
+
+    def _why(self) -> str:
+        """Where the mails are, and what the program is at: it is aborted."""
+        read = [tuple(row) for row in copied(self._program, "SELECT uid, begun, failed, died FROM reading")]
+        known = [row["uid"] for row in copied(self._program, "SELECT uid FROM mail ORDER BY uid DESC LIMIT 3")]
+        on_server = self._server.uids()[-3:]
+        return f"not all told; on the server {on_server}, recorded {known}, begun {read}\n{self._program.stacks()}"
 
 
 # ---- every step ----
