@@ -130,11 +130,13 @@ class Program:
             self._process.wait()
 
     def stacks(self) -> str:
-        """Abort it, where it lives; the end of its log, which says with that what each thread was at."""
-        if self.is_alive:
-            self.process.send_signal(signal.SIGABRT)
+        """Abort it, where it lives; the state of its threads, and the end of its log, which says what each was at."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+        states = "".join(task.read_text().rpartition(") ")[2][0] for task in tasks)
+        self.process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
-        return self.said()[-8000:]
+        return f"threads {states}\n{self.said()[-8000:]}"
 
     def stop(self) -> int:
         """SIGTERM, and wait for the end; the exit code."""
