@@ -90,7 +90,7 @@ def not_started(why: str) -> None:
 
 
 def started(version: str, accounts: int, channels: int) -> None:
-    """`run` is up."""
+    """`run` starts its workers."""
     _write(_NOTICE, "started", version=version, accounts=accounts, channels=channels)
 
 

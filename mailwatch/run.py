@@ -99,8 +99,9 @@ def _start(config: Config, server_of: ServerOf, calls: Calls) -> Watch:
         ping=transport.ping,
         reopen=lambda: calls.put(Call.REOPEN),
     )
-    watch.start()
+    # Before a worker's first line.
     log.started(__version__, len(config.accounts), len(config.channels))
+    watch.start()
     threading.Thread(target=_warm_up, args=(config, watch), name="warm-up", daemon=True).start()
     return watch
 

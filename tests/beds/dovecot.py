@@ -345,7 +345,7 @@ class Dovecot:
 
 
 def _own_folder(folder: Path | None) -> tempfile.TemporaryDirectory[str]:
-    """A new folder that Dovecot's users can enter, in `folder` or in memory.
+    """A new folder that Dovecot's users can enter, in `folder` or in `SHORT_AND_OPEN`.
 
     A temporary folder of pytest is closed to other users, and its name may be too long for the sockets in it.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import random
 import socket
 import struct
@@ -41,8 +42,12 @@ def free_ports(count: int) -> list[int]:
 def _bound(probe: socket.socket) -> int:
     while True:
         port = random.SystemRandom().randrange(10000, 32768)
-        with contextlib.suppress(OSError):
+        try:
             probe.bind((HOST, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
             return port
 
 
